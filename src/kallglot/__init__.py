@@ -1,0 +1,1 @@
+"""Kallglot: a self-hosted voice session server."""

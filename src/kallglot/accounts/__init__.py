@@ -1,0 +1,1 @@
+"""Who uses the server: organisations, their API keys and plans."""

@@ -1,0 +1,62 @@
+"""Organisations and API keys as they are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+OrganizationStatus = Literal["active", "inactive", "suspended"]
+
+SCOPES: Final = (
+    "sessions:read",
+    "sessions:write",
+    "recordings:read",
+    "recordings:delete",
+    "analysis:read",
+    "analysis:write",
+    "agents:manage",
+    "telephony:manage",
+    "webhooks:manage",
+    "admin",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    id: str
+    name: str
+    status: OrganizationStatus
+    plan: str
+    credits_remaining: int
+    credits_used: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key without its secret, which exists only as ``secret_hash``; ``hint`` is its last four characters."""
+
+    id: str
+    organization_id: str
+    name: str
+    livemode: bool
+    scopes: tuple[str, ...]
+    secret_hash: str
+    hint: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """A number that an organisation owns here. ``number`` is E.164; ``carrier`` twilio or telnyx."""
+
+    id: str
+    organization_id: str
+    number: str
+    carrier: str
+    active: bool
+    created_at: datetime

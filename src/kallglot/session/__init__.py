@@ -1,0 +1,1 @@
+"""The live session. Knows no HTTP, no SQL and no carrier."""

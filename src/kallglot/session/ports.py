@@ -1,0 +1,57 @@
+"""What a live session needs from the outside, declared by its user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from kallglot.session.model import EndReason, Participant, Session, Turn, Usage
+
+
+class SessionJournal(Protocol):
+    """Where a session's history is kept. A method returns when what it was given is durable."""
+
+    async def load(self, session_id: str) -> Session | None: ...
+
+    async def turns(self, session_id: str) -> list[Turn]:
+        """In sequence order."""
+        ...
+
+    async def add_turn(self, turn: Turn) -> None:
+        """Appends a turn. Turns given at about the same time are committed together.
+
+        The same id again changes nothing, so that a caller may repeat after an unclear failure."""
+        ...
+
+    async def connecting(self, session_id: str) -> None:
+        """A leg is attaching: ``created`` becomes ``connecting``, and the deadline is lifted."""
+        ...
+
+    async def started(self, session_id: str, at: datetime) -> None:
+        """First audio: the status becomes ``active``, ``started_at`` is set if it was not."""
+        ...
+
+    async def waiting(self, session_id: str, deadline: datetime) -> None:
+        """The last leg is gone; the session ends at ``deadline`` unless one comes back."""
+        ...
+
+    async def languages(self, session_id: str, participants: Sequence[Participant]) -> None:
+        """Participants' languages, now known."""
+        ...
+
+    async def ending(self, session_id: str) -> None: ...
+
+    async def ended(self, session_id: str, at: datetime, reason: EndReason, usage: Usage) -> Session | None:
+        """Ends the session if it has not ended; the stored session either way, None if there is none."""
+        ...
+
+    async def overdue(self, now: datetime, limit: int = 100) -> list[Session]:
+        """Sessions that have not ended and whose deadline has passed, oldest deadline first."""
+        ...
+
+    async def orphaned(self, deadline: datetime) -> int:
+        """At start-up: gives every live session without a deadline this one; how many there were.
+
+        A process that was killed leaves sessions that nobody waits for."""
+        ...

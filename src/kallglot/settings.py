@@ -1,0 +1,74 @@
+"""Settings: the environment (``KALLGLOT_…``) over ``kallglot.toml`` in the working folder over the defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="KALLGLOT_", toml_file="kallglot.toml", extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    data_dir: Path = Path("var")
+    database_url: str | None = None
+    """``postgresql://user:password@host/database`` or ``sqlite:///path``; SQLite in the data folder when unset."""
+    public_url: str | None = None
+    """The origin that clients see, ``https://voice.example.com``; the listening address when unset."""
+    public_stream_url: str | None = None
+    """The origin of ``stream.url``, ``wss://…``; made from ``public_url`` when unset."""
+    bootstrap_api_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    """Encrypts stored secrets and signs stream tokens; a file in the data folder when unset."""
+    log_level: str = "info"
+    webhook_allowed_networks: str = ""
+    scripted_engines: Path | None = None
+    """A JSON file of scripted engines (``docs/scripted-engines.md``), for tests and load runs without models."""
+    recognition_processes: int = Field(default=0, ge=0, le=64)
+    """Child processes that recognise speech; 0 = one a core."""
+    models_dir: Path | None = None
+    max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    max_connections_per_session: int = Field(default=16, ge=1)
+    reconnect_seconds: float = Field(default=300.0, gt=0)
+    never_connected_seconds: float = Field(default=1800.0, gt=0)
+    idle_seconds: float = Field(default=1800.0, gt=0)
+    overload_lag_ms: float = Field(default=250.0, gt=0)
+    """New sessions are refused with 503 while the event loop runs later than this."""
+
+    @field_validator("public_url", "public_stream_url")
+    @classmethod
+    def _origin_only(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc:
+            raise ValueError(f"expected an origin like https://voice.example.com, got {value!r}")
+        return value.rstrip("/")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def base_url(self) -> str:
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def stream_base_url(self) -> str:
+        return self.public_stream_url or self.base_url.replace("http", "ws", 1)
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'kallglot.sqlite3'}"

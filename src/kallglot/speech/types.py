@@ -1,0 +1,149 @@
+"""What an engine is: four protocols and the values that pass through them.
+
+Audio is signed 16-bit little-endian mono PCM throughout. Times are whole milliseconds on the timeline of one recogniser
+stream: 0 is its first sample, and both audio and skipped gaps move it forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+EngineKind = Literal["recognition", "translation", "synthesis", "detection"]
+
+
+class EngineError(Exception):
+    """An engine failed at one piece of work; the call goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The utterance so far. ``text`` may still change; ``stable_text`` is its prefix that no longer will."""
+
+    text: str
+    stable_text: str
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """A finished utterance, from the first to the last moment of speech in it.
+
+    ``language`` is set where the engine itself heard which language it was.
+    """
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The engine behind the stream died and was replaced; its unfinished audio is being recognised again."""
+
+    lost_ms: int
+    """How much audio could not be kept for it: 0 unless the engine stayed away longer than the stream's buffer."""
+
+
+RecognizerEvent = SpeechStarted | SpeechStopped | Partial | Final | Restarted
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizerOptions:
+    sample_rate_hz: int
+    """8000 or 16000; the live path brings other rates to 16000 first."""
+    language: str | None = None
+    partials: bool = True
+    terms: Sequence[str] = field(default_factory=tuple)
+
+
+class RecognizerStream(Protocol):
+    """One speaker's audio on its way through a recogniser. No method blocks."""
+
+    def push(self, pcm: bytes | memoryview) -> None:
+        """Adds audio. Bounded: what does not fit any more is dropped oldest first and counted in ``dropped_ms``."""
+        ...
+
+    def skip(self, ms: int) -> None:
+        """A gap in the media: time passes, nothing was said. An utterance in progress ends there."""
+        ...
+
+    def finish(self) -> None:
+        """The speaker will say no more for now: ends the utterance in progress without waiting for silence."""
+        ...
+
+    async def drain(self) -> None:
+        """Returns when everything pushed so far was recognised and its events were delivered."""
+        ...
+
+    async def close(self) -> None:
+        """Frees the stream; events that were still to come do not come."""
+        ...
+
+    @property
+    def backlog_ms(self) -> int:
+        """Audio pushed and not yet finally dealt with by the engine."""
+        ...
+
+    @property
+    def dropped_ms(self) -> int: ...
+
+
+class Recognizer(Protocol):
+    name: str
+
+    async def open(self, options: RecognizerOptions, on_event: Callable[[RecognizerEvent], None]) -> RecognizerStream:
+        """Opens a stream; ``on_event`` is called on the event loop, in order. Raises :class:`EngineError`."""
+        ...
+
+
+class Translator(Protocol):
+    name: str
+
+    async def translate(self, text: str, source: str, target: str) -> str:
+        """Translates one utterance. Languages are BCP 47. Raises :class:`EngineError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """``name`` is the engine's own; ``speed`` 1.0 is the engine's normal rate, 0.5 to 2.0."""
+
+    name: str | None = None
+    speed: float = 1.0
+
+
+class Synthesizer(Protocol):
+    name: str
+    sample_rate_hz: int
+
+    def synthesize(self, text: str, language: str, voice: Voice) -> AsyncIterator[bytes]:
+        """Speaks one text: PCM at ``sample_rate_hz``, in pieces as they come. Raises :class:`EngineError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    language: str
+    confidence: float
+
+
+class LanguageDetector(Protocol):
+    name: str
+
+    def detect(self, text: str, among: Sequence[str] | None = None) -> Detection | None:
+        """The language a text is in, out of ``among`` where given; None where it cannot be told."""
+        ...
