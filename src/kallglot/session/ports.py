@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from kallglot.session.model import EndReason, Participant, Session, Turn, Usage
+from kallglot.speech.types import LanguageDetector, Recognizer, Synthesizer, Translator
 
 
 class SessionJournal(Protocol):
@@ -55,3 +56,15 @@ class SessionJournal(Protocol):
 
         A process that was killed leaves sessions that nobody waits for."""
         ...
+
+
+class Engines(Protocol):
+    """The engines that serve a language; None where none does."""
+
+    def recognizer(self, language: str | None) -> Recognizer | None: ...
+
+    def translator(self, source: str, target: str) -> Translator | None: ...
+
+    def synthesizer(self, language: str) -> Synthesizer | None: ...
+
+    def detector(self) -> LanguageDetector | None: ...

@@ -1,0 +1,67 @@
+"""What a peer wants, whatever its dialect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """PCM of one participant; ``timestamp_ms`` on the peer's own clock."""
+
+    participant_id: str
+    pcm: bytes
+    sample_rate_hz: int
+    timestamp_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    participant_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetMute:
+    participant_id: str
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPing:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    pass
+
+
+Command = Audio | Text | SetMute | Mark | Clear | Digits | AnswerPing | End
+
+
+class BadMessage(Exception):
+    """A message that cannot be used; the connection goes on.
+
+    ``code`` is ``invalid_message``, ``invalid_audio_format``, ``unknown_speaker`` or ``rate_limit_exceeded``.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

@@ -1,0 +1,360 @@
+"""A session while it lives in this process: its legs, its speakers, and the one task group that owns their work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from kallglot.audio.timeline import SourceTimeline
+from kallglot.clock import Clock
+from kallglot.session import events
+from kallglot.session.hearing import Hearing
+from kallglot.session.interpreter import Surroundings, Utterance
+from kallglot.session.leg import Leg
+from kallglot.session.model import EndReason, Participant, Session, Translation, Turn
+from kallglot.session.ports import Engines, SessionJournal
+from kallglot.session.routes import Plan, plan
+from kallglot.session.speaker import Speaker
+from kallglot.session.state import STREAM_CLOSE_CODES
+
+log = logging.getLogger(__name__)
+
+HOLD_INPUT_MS: Final = 20_000
+RELEASE_INPUT_MS: Final = 10_000
+"""Audio waiting for an engine above the first stops its leg's socket being read, until it is below the second."""
+DRAIN_SECONDS: Final = 8.0
+COMMIT_RETRY_SECONDS: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)
+WARN_AGAIN_SECONDS: Final = 10.0
+
+
+class LiveSession:
+    def __init__(
+        self,
+        record: Session,
+        turns: Sequence[Turn],
+        *,
+        journal: SessionJournal,
+        engines: Engines,
+        clock: Clock,
+        reconnect_seconds: float,
+    ) -> None:
+        self.record = record
+        self._journal = journal
+        self._engines = engines
+        self._clock = clock
+        self._reconnect_seconds = reconnect_seconds
+        self._participants = {participant.id: participant for participant in record.participants}
+        self._next_sequence = len(turns) + 1
+        self._legs: dict[str, Leg] = {}
+        self._leg_order: dict[str, int] = {}
+        self._attached = 0
+        self._timelines: dict[tuple[str, str], SourceTimeline] = {}
+        self._held: set[str] = set()
+        self._hearings: list[Hearing] = []
+        self._commit_lock = asyncio.Lock()
+        self._presence_lock = asyncio.Lock()
+        self._tasks = asyncio.TaskGroup()
+        self._stopped = asyncio.Event()
+        self._warned: dict[str, float] = {}
+        self._start_task: asyncio.Task[None] | None = None
+        self._ending = False
+        self.last_activity = clock.monotonic()
+        self.left_at = clock.now()
+        self._base_ms = 0.0
+        self._base_monotonic: float | None = None
+        if record.started_at is not None:
+            self._base_monotonic = clock.monotonic()
+            self._base_ms = max(0.0, (clock.now() - record.started_at).total_seconds() * 1000)
+        self._speakers = {participant.id: self._speaker(participant) for participant in record.participants}
+
+    def _speaker(self, participant: Participant) -> Speaker:
+        around = Surroundings(
+            speaker=lambda: self._participants[participant.id],
+            plan=lambda: self._plan(participant.id),
+            hearings=self._hearings_of,
+            commit=partial(self._commit, participant.id),
+            warn=self.warn,
+        )
+        return Speaker(
+            self.record,
+            participant,
+            self._engines,
+            around,
+            now_ms=self.now_ms,
+            emit=self.emit,
+            learn_language=self._learn_language,
+        )
+
+    # Life
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Owns every task of the session; returns after :meth:`stop`, leaving none behind."""
+        async with self._tasks:
+            workers = [
+                self._spawn(work, name)
+                for speaker in self._speakers.values()
+                for work, name in (
+                    (speaker.interpreter.translate_forever(), "translate"),
+                    (speaker.interpreter.speak_forever(), "speak"),
+                )
+            ]
+            ready.set()
+            await self._stopped.wait()
+            for speaker in self._speakers.values():
+                await speaker.close()
+            for worker in workers:
+                worker.cancel()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        return self._tasks.create_task(_contained(work, self.record.id), name=f"{self.record.id}-{name}")
+
+    @property
+    def has_legs(self) -> bool:
+        return bool(self._legs)
+
+    @property
+    def leg_count(self) -> int:
+        return len(self._legs)
+
+    def now_ms(self) -> float:
+        """Milliseconds since the session's first audio; 0 before it."""
+        if self._base_monotonic is None:
+            return 0.0
+        return self._base_ms + (self._clock.monotonic() - self._base_monotonic) * 1000
+
+    async def drain(self) -> None:
+        """What was said is recognised, translated and committed; bounded in time."""
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await asyncio.gather(*(speaker.drain() for speaker in self._speakers.values()))
+        except TimeoutError:
+            log.warning("session %s: engines did not finish within %s s", self.record.id, DRAIN_SECONDS)
+
+    async def begin_ending(self) -> None:
+        self._ending = True
+        await self._journal.ending(self.record.id)
+
+    def quiesce(self) -> None:
+        """Takes no more audio."""
+        self._ending = True
+
+    async def leave(self, code: int, reason: str) -> None:
+        """Closes every leg; the session itself goes on and waits for them."""
+        legs = list(self._legs.values())
+        self._ending = False
+        for leg in legs:
+            leg.close(code, reason)
+            await self.detach(leg)
+
+    def say_ended(self, reason: EndReason) -> None:
+        self.emit(events.Ended(self.record.id, reason))
+        for leg in list(self._legs.values()):
+            leg.close(STREAM_CLOSE_CODES.get(reason, 1000), reason)
+        self._legs.clear()
+        self._hearings.clear()
+
+    # Legs
+
+    async def attach(self, leg: Leg) -> None:
+        """Takes a leg in: from now on it hears and is heard."""
+        self._attached += 1
+        bound = self._participants.get(leg.participant_id) if leg.participant_id else None
+        joined = bound is not None and not any(other.participant_id == bound.id for other in self._legs.values())
+        self._legs[leg.id] = leg
+        self._leg_order[leg.id] = self._attached
+        listeners = [bound] if bound is not None else list(self._participants.values())
+        self._hearings.extend(Hearing(leg, listener) for listener in listeners)
+        self.last_activity = self._clock.monotonic()
+        await self._note_presence()
+        if bound is not None and joined:
+            self.emit(events.ParticipantJoined(bound), but=leg)
+
+    def greet(self, leg: Leg, notices: Sequence[events.Warned]) -> None:
+        leg.deliver(events.Ready(self.record.id, self.record.status, tuple(self._participants.values())))
+        for notice in notices:
+            leg.deliver(notice)
+
+    async def detach(self, leg: Leg) -> None:
+        if self._legs.pop(leg.id, None) is None:
+            return
+        self._held.discard(leg.id)
+        self._leg_order.pop(leg.id, None)
+        self._hearings = [hearing for hearing in self._hearings if hearing.leg is not leg]
+        self._timelines = {key: value for key, value in self._timelines.items() if key[0] != leg.id}
+        self.left_at = self._clock.now()
+        bound = self._participants.get(leg.participant_id) if leg.participant_id else None
+        if bound is not None and not any(other.participant_id == bound.id for other in self._legs.values()):
+            self.emit(events.ParticipantLeft(bound))
+        if not self._ending:
+            await self._note_presence()
+
+    async def _note_presence(self) -> None:
+        async with self._presence_lock:
+            if self._legs:
+                await self._journal.connecting(self.record.id)
+                if self.record.status == "created":
+                    self.record = replace(self.record, status="connecting")
+            else:
+                deadline = self.left_at + timedelta(seconds=self._reconnect_seconds)
+                await self._journal.waiting(self.record.id, deadline)
+
+    # What legs bring
+
+    def find(self, name: str) -> Participant | None:
+        """A participant by id or, the first of it, by role."""
+        by_id = self._participants.get(name)
+        if by_id is not None:
+            return by_id
+        return next((found for found in self._participants.values() if found.role == name), None)
+
+    def audio(self, leg: Leg, participant_id: str, pcm: bytes, sample_rate_hz: int, timestamp_ms: float | None) -> None:
+        if self._ending or leg.id not in self._legs:
+            return
+        self._activity()
+        timeline = self._timelines.setdefault((leg.id, participant_id), SourceTimeline())
+        gap_ms = timeline.place(timestamp_ms, len(pcm) / 2 * 1000 / sample_rate_hz)
+        speaker = self._speakers[participant_id]
+        order = self._leg_order[leg.id]
+        used = speaker.hear(leg.id, order, pcm, sample_rate_hz, gap_ms=gap_ms, stamped=timestamp_ms is not None)
+        if used:
+            listeners = self._plan(participant_id).original_to
+            if listeners:
+                role = self._participants[participant_id].role
+                for hearing in self._hearings:
+                    if hearing.listener.id in listeners:
+                        hearing.original(role, pcm, sample_rate_hz)
+        if speaker.backlog_ms > HOLD_INPUT_MS and leg.id not in self._held:
+            self._held.add(leg.id)
+            leg.hold_input(True)
+
+    def text(self, participant_id: str, text: str) -> None:
+        if self._ending:
+            return
+        self._activity()
+        self._speakers[participant_id].type(text)
+
+    def mute(self, participant_id: str, muted: bool) -> None:
+        self._speakers[participant_id].muted = muted
+
+    def dtmf(self, leg: Leg, digits: str) -> None:
+        self._activity()
+        speaker = self._participants.get(leg.participant_id) if leg.participant_id else None
+        self.emit(events.Dtmf(speaker, digits))
+
+    def mark(self, leg: Leg, name: str) -> None:
+        """Behind everything this leg is going to hear; on a leg with several listeners, behind the longest."""
+        own = [hearing for hearing in self._hearings if hearing.leg is leg]
+        if own:
+            max(own, key=lambda hearing: hearing.backlog_ms).mark(name)
+
+    def clear(self, leg: Leg) -> None:
+        for hearing in self._hearings:
+            if hearing.leg is leg:
+                for event in hearing.clear():
+                    self.emit(event)
+
+    # Time
+
+    def tick(self) -> None:
+        now_ms = self._clock.monotonic() * 1000
+        for hearing in self._hearings:
+            for event in hearing.tick(now_ms):
+                if isinstance(event, events.PlaybackMark):
+                    hearing.leg.deliver(event)
+                else:
+                    self.emit(event)
+        for speaker in self._speakers.values():
+            speaker.tick()
+        if self._held and all(speaker.backlog_ms < RELEASE_INPUT_MS for speaker in self._speakers.values()):
+            for leg_id in self._held:
+                self._legs[leg_id].hold_input(False)
+            self._held.clear()
+
+    # What the session says
+
+    def emit(self, event: events.SessionEvent, *, but: Leg | None = None) -> None:
+        for leg in list(self._legs.values()):
+            if leg is not but:
+                leg.deliver(event)
+
+    def warn(self, code: str, message: str) -> None:
+        now = self._clock.monotonic()
+        last = self._warned.get(message)
+        if last is None or now - last >= WARN_AGAIN_SECONDS:
+            self._warned[message] = now
+            self.emit(events.Warned(code, message))
+
+    # Inside
+
+    def _activity(self) -> None:
+        self.last_activity = self._clock.monotonic()
+        if self._base_monotonic is None:
+            self._base_monotonic = self.last_activity
+            started_at = self._clock.now()
+            self.record = replace(self.record, status="active", started_at=started_at)
+            self._start_task = self._spawn(self._journal.started(self.record.id, started_at), "start")
+
+    def _plan(self, participant_id: str) -> Plan:
+        return plan(self.record.mode, self._participants[participant_id], tuple(self._participants.values()))
+
+    def _hearings_of(self, listener_ids: Sequence[str]) -> list[Hearing]:
+        return [hearing for hearing in self._hearings if hearing.listener.id in listener_ids]
+
+    def _learn_language(self, participant_id: str, language: str) -> None:
+        self._participants[participant_id] = replace(self._participants[participant_id], language=language)
+        known = tuple(self._participants.values())
+        self.record = replace(self.record, participants=known)
+        self._spawn(self._journal.languages(self.record.id, known), "languages")
+
+    async def _commit(self, participant_id: str, utterance: Utterance, translations: tuple[Translation, ...]) -> Turn:
+        """Persists a turn and then, and only then, tells of it. A store that is away is waited for."""
+        participant = self._participants[participant_id]
+        async with self._commit_lock:
+            if self._start_task is not None:
+                await asyncio.wait([self._start_task])
+            turn = Turn(
+                id=utterance.turn_id,
+                session_id=self.record.id,
+                sequence=self._next_sequence,
+                participant_id=participant.id,
+                speaker=participant.role,
+                language=utterance.language,
+                text=utterance.text,
+                start_ms=utterance.start_ms,
+                end_ms=utterance.end_ms,
+                created_at=self._clock.now(),
+                confidence=utterance.confidence,
+                translations=translations,
+            )
+            await self._persist(turn)
+            self._next_sequence += 1
+            self.emit(events.TranscriptFinal(participant, turn))
+        return turn
+
+    async def _persist(self, turn: Turn) -> None:
+        for delay in (*COMMIT_RETRY_SECONDS, None):
+            try:
+                await self._journal.add_turn(turn)
+                return
+            except Exception:
+                log.exception("turn %s could not be stored", turn.id)
+                if delay is None:
+                    raise
+                self.warn("transcript_delayed", "The transcript cannot be stored at the moment; trying again.")
+                await asyncio.sleep(delay)
+
+
+async def _contained(work: Coroutine[Any, Any, None], session_id: str) -> None:
+    """One failure in one piece of a session is not the session's end."""
+    try:
+        await work
+    except Exception:
+        log.exception("session %s: a task failed", session_id)

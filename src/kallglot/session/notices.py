@@ -1,0 +1,27 @@
+"""What a session was created with that this version keeps but does not do yet: said on its stream, so nobody waits."""
+
+from __future__ import annotations
+
+from kallglot.session.events import Warned
+from kallglot.session.model import Session
+
+
+def notices(session: Session) -> list[Warned]:
+    found: list[Warned] = []
+
+    def unavailable(what: str) -> None:
+        found.append(Warned("feature_not_available", what))
+
+    if session.recording.get("enabled"):
+        unavailable("recording.enabled was stored, but this version records nothing yet.")
+    if session.mode in ("ai_agent", "help_chat_voice"):
+        unavailable(f"mode {session.mode} transcribes and passes audio on, but no agent answers in this version yet.")
+    if session.translation.get("glossary"):
+        unavailable("translation.glossary was stored, but translations don't follow it yet.")
+    if session.transcription.get("terms"):
+        unavailable("transcription.terms were stored, but recognition isn't biased towards them yet.")
+    if session.transcription.get("profanity_filter"):
+        unavailable("transcription.profanity_filter was stored, but nothing is filtered yet.")
+    if session.carrier is not None:
+        unavailable(f"Nothing is dialled or answered at {session.carrier} yet; audio comes over this stream.")
+    return found

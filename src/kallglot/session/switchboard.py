@@ -1,0 +1,224 @@
+"""All live sessions of this process: bringing them to life, ending them, and the one clock tick they share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from kallglot.clock import Clock
+from kallglot.session import usage
+from kallglot.session.leg import Leg
+from kallglot.session.live import LiveSession
+from kallglot.session.model import EndReason, Session
+from kallglot.session.notices import notices
+from kallglot.session.ports import Engines, SessionJournal
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 0.02
+REAP_SECONDS: Final = 2.0
+SHUTDOWN_DRAIN_SECONDS: Final = 5.0
+
+
+class StreamRefused(Exception):
+    """No stream for this caller; ``close_code`` as the API gives it (4404, 4409, 4429, 1008)."""
+
+    def __init__(self, close_code: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.close_code = close_code
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    reconnect_seconds: float = 300.0
+    idle_seconds: float = 1800.0
+    max_connections: int = 16
+
+
+class Switchboard:
+    def __init__(self, journal: SessionJournal, engines: Engines, clock: Clock, limits: Limits) -> None:
+        self._journal = journal
+        self._engines = engines
+        self._clock = clock
+        self._limits = limits
+        self._live: dict[str, LiveSession] = {}
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self.lag_ms = 0.0
+        """How late the event loop runs, smoothed: the honest sign of saturation."""
+
+    @property
+    def live_sessions(self) -> int:
+        return len(self._live)
+
+    @property
+    def legs(self) -> int:
+        return sum(live.leg_count for live in self._live.values())
+
+    async def start(self) -> None:
+        waiting = await self._journal.orphaned(self._clock.now() + timedelta(seconds=self._limits.reconnect_seconds))
+        if waiting:
+            log.info("%d sessions were live when the last process ended; waiting for their legs to come back", waiting)
+        self._chore(self._tick_forever())
+        self._chore(self._reap_forever())
+
+    async def close(self) -> None:
+        """Says 1001 to every leg; what was said until now is transcribed, and the sessions wait for their legs."""
+        self._closing = True
+        lives = list(self._live.values())
+        for live in lives:
+            live.quiesce()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_DRAIN_SECONDS):
+                await asyncio.gather(*(live.drain() for live in lives))
+        for live in lives:
+            await live.leave(1001, "server going away")
+            await self._forget(live)
+        for chore in list(self._chores):
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    async def connect(self, session_id: str, livemode: bool, admit: Callable[[LiveSession], Leg]) -> LiveSession:
+        """Attaches the leg that ``admit`` makes. Raises :class:`StreamRefused`."""
+        if self._closing:
+            raise StreamRefused(1001, "unavailable", "The server is going away; connect again.")
+        async with self._lock(session_id):
+            live = self._live.get(session_id) or await self._bring_to_life(session_id, livemode)
+            if live.record.livemode != livemode:
+                raise StreamRefused(4404, "session_not_found", "There is no such session.")
+            if live.leg_count >= self._limits.max_connections:
+                raise StreamRefused(
+                    4429, "rate_limit_exceeded", f"A session has at most {self._limits.max_connections} connections."
+                )
+            leg = admit(live)
+            await live.attach(leg)
+            live.greet(leg, notices(live.record))
+            return live
+
+    async def disconnect(self, live: LiveSession, leg: Leg) -> None:
+        await live.detach(leg)
+        if not live.has_legs:
+            self._chore(self._release(live))
+
+    async def end(self, session: Session, reason: EndReason) -> Session:
+        """Ends a session, live or not; the stored session. An ended one is returned as it is."""
+        async with self._lock(session.id):
+            stored = await self._journal.load(session.id)
+            if stored is None or stored.status == "ended":
+                return stored or session
+            ended_at = self._clock.now()
+            live = self._live.get(session.id)
+            if live is not None:
+                last_connected = ended_at if live.has_legs else live.left_at
+                await live.begin_ending()
+                await live.drain()
+            elif stored.deadline_at is not None and stored.status != "created":
+                last_connected = stored.deadline_at - timedelta(seconds=self._limits.reconnect_seconds)
+            else:
+                last_connected = ended_at
+            if live is not None and live.record.started_at is not None:
+                stored = replace(stored, started_at=live.record.started_at)
+            turns = await self._journal.turns(session.id)
+            used = usage.used(stored.started_at, min(last_connected, ended_at), turns)
+            ended = await self._journal.ended(session.id, ended_at, reason, used)
+            if live is not None:
+                live.say_ended(reason)
+                await self._forget(live)
+            return ended or stored
+
+    # Inside
+
+    def _lock(self, session_id: str) -> asyncio.Lock:
+        lock = self._locks.get(session_id)
+        if lock is None:
+            lock = self._locks[session_id] = asyncio.Lock()
+        return lock
+
+    async def _bring_to_life(self, session_id: str, livemode: bool) -> LiveSession:
+        record = await self._journal.load(session_id)
+        if record is None or record.livemode != livemode:
+            raise StreamRefused(4404, "session_not_found", "There is no such session.")
+        if record.status in ("ending", "ended"):
+            raise StreamRefused(4409, "session_already_ended", "The session has ended.")
+        live = LiveSession(
+            record,
+            await self._journal.turns(session_id),
+            journal=self._journal,
+            engines=self._engines,
+            clock=self._clock,
+            reconnect_seconds=self._limits.reconnect_seconds,
+        )
+        ready = asyncio.Event()
+        self._runs[session_id] = asyncio.create_task(live.run(ready), name=session_id)
+        await ready.wait()
+        self._live[session_id] = live
+        return live
+
+    async def _release(self, live: LiveSession) -> None:
+        """The last leg is gone: finish what was said, then forget the session until somebody comes back.
+
+        Coming back is the same path as after a crash: the journal has everything.
+        """
+        await live.drain()
+        async with self._lock(live.record.id):
+            if not live.has_legs and self._live.get(live.record.id) is live:
+                await self._forget(live)
+
+    async def _forget(self, live: LiveSession) -> None:
+        self._live.pop(live.record.id, None)
+        live.stop()
+        run = self._runs.pop(live.record.id, None)
+        if run is not None:
+            await asyncio.wait([run])
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chore_done)
+
+    def _chore_done(self, task: asyncio.Task[None]) -> None:
+        self._chores.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a session chore failed", exc_info=task.exception())
+
+    async def _tick_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due += TICK_SECONDS
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            late_ms = (loop.time() - due) * 1000
+            self.lag_ms += (late_ms - self.lag_ms) * 0.05
+            if late_ms > 1000:
+                due = loop.time()
+            for live in list(self._live.values()):
+                try:
+                    live.tick()
+                except Exception:
+                    log.exception("session %s: tick failed", live.record.id)
+
+    async def _reap_forever(self) -> None:
+        while True:
+            try:
+                await self.reap()
+            except Exception:
+                log.exception("looking for overdue sessions failed")
+            await asyncio.sleep(REAP_SECONDS)
+
+    async def reap(self) -> None:
+        """Ends what is due: never connected, not reconnected in time, or idle."""
+        for session in await self._journal.overdue(self._clock.now()):
+            await self.end(session, "timeout")
+        for live in list(self._live.values()):
+            if self._clock.monotonic() - live.last_activity > self._limits.idle_seconds:
+                await self.end(live.record, "timeout")
