@@ -1,8 +1,8 @@
 """Where a chunk of audio belongs in time.
 
 A client stamps its chunks with ``timestamp_ms`` on a clock of its own: a counter from zero or the wall clock, both are
-fine, for only differences count. Stamps jitter by the client's scheduling, so small steps are ignored and only a real gap
-moves time.
+fine, for only differences count. Stamps jitter by the client's scheduling, so small steps are ignored and only a real
+gap moves time.
 """
 
 from __future__ import annotations

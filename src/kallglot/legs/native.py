@@ -23,7 +23,7 @@ MAX_TIMESTAMP: Final = 1e15
 class NativeCodec:
     """One connection. ``bound`` is whom it speaks and hears for, None for everybody.
 
-    ``find`` resolves a participant by id or role. ``translate_older`` turns an older client's message into a current one.
+    ``find`` resolves a participant by id or role; ``translate_older`` turns an older message into a current one.
     """
 
     def __init__(

@@ -1,0 +1,206 @@
+"""The composition root: reads the settings, builds everything, owns start-up and shutdown.
+
+Start-up: migrations, default organisation, engines, sessions that an earlier process left, then the port. Shutdown, on
+SIGTERM or SIGINT: no new work, 1001 to open streams with what was said until then transcribed, then engines and store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+
+from kallglot import metrics, secrets
+from kallglot.accounts.bootstrap import ensure_default_organization
+from kallglot.api.server import ApiServices, create_api
+from kallglot.clock import SystemClock
+from kallglot.legs import asyncapi
+from kallglot.legs.handover import http_protocol
+from kallglot.legs.socket import StreamDoor
+from kallglot.session.switchboard import Limits, Switchboard
+from kallglot.session.tokens import StreamTokens
+from kallglot.settings import Settings
+from kallglot.speech.registry import EngineRegistry, build_registry
+from kallglot.store import SqlJournal, SqlStore
+
+log = logging.getLogger(__name__)
+
+VERSION = "0.1.0"
+PURGE_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the server and the operator's commands share: the store, and the secret it encrypts with."""
+
+    settings: Settings
+    clock: SystemClock
+    master: bytes
+    store: SqlStore
+    new_secret: str | None
+    """The API key that was made on this, the first, start; nowhere else to be had."""
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Deployment]:
+    """Migrates the database and makes the default organisation where there is none."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    clock = SystemClock()
+    master = secrets.load_master(
+        settings.secret_key.get_secret_value() if settings.secret_key else None, settings.data_dir
+    )
+    store = SqlStore(settings.database, secrets.cipher(master))
+    await store.start()
+    try:
+        given = settings.bootstrap_api_key.get_secret_value() if settings.bootstrap_api_key else None
+        made = await ensure_default_organization(store, bootstrap_key=given, clock=clock)
+        yield Deployment(settings, clock, master, store, made)
+    finally:
+        await store.close()
+
+
+class Node:
+    """A running server: the deployment's store, the engines, the sessions and the doors to them."""
+
+    def __init__(self, deployment: Deployment, journal: SqlJournal, registry: EngineRegistry) -> None:
+        settings = deployment.settings
+        self._deployment = deployment
+        self._registry = registry
+        self._problems: list[str] = ["starting"]
+        limits = Limits(settings.reconnect_seconds, settings.idle_seconds, settings.max_connections_per_session)
+        self.switchboard = Switchboard(journal, registry, deployment.clock, limits)
+        tokens = StreamTokens(secrets.derive(deployment.master, "stream tokens"), deployment.clock)
+        self.door = StreamDoor(self.switchboard, tokens, deployment.clock)
+        self.api = self._api(tokens)
+
+    def _api(self, tokens: StreamTokens) -> FastAPI:
+        settings = self._deployment.settings
+        api = create_api(
+            ApiServices(
+                store=self._deployment.store,
+                sessions=self.switchboard,
+                languages=self._registry,
+                clock=self._deployment.clock,
+                tokens=tokens,
+                base_url=settings.base_url,
+                stream_base_url=settings.stream_base_url,
+                max_body_bytes=settings.max_body_bytes,
+                never_connected_seconds=settings.never_connected_seconds,
+                readiness=lambda: self._problems,
+                admission=self._admission,
+            )
+        )
+        described = asyncapi.document(settings.stream_base_url, VERSION)
+
+        async def asyncapi_document() -> JSONResponse:
+            return JSONResponse(described)
+
+        async def exposition() -> Response:
+            text = metrics.exposition(self.switchboard, self._registry)
+            return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+        api.add_api_route("/asyncapi.json", asyncapi_document, include_in_schema=False)
+        api.add_api_route("/metrics", exposition, include_in_schema=False)
+        return api
+
+    def _admission(self) -> int | None:
+        """Seconds after which to try again while the event loop runs too late for another call to sound well."""
+        return 5 if self.switchboard.lag_ms > self._deployment.settings.overload_lag_ms else None
+
+    async def start(self) -> None:
+        await self.switchboard.start()
+        self._problems = []
+
+    async def watch(self) -> None:
+        """Keeps readiness true to the database and the engines, and old idempotency answers from piling up."""
+        store = self._deployment.store
+        elapsed = PURGE_SECONDS
+        while True:
+            problems: list[str] = []
+            try:
+                await store.ping()
+                if elapsed >= PURGE_SECONDS:
+                    elapsed = 0
+                    async with store.write() as unit:
+                        await unit.idempotency.purge(self._deployment.clock.now() - metrics.DAY)
+            except Exception as error:
+                log.warning("the database does not answer: %s", type(error).__name__)
+                problems.append("the database does not answer")
+            self._problems = problems
+            await asyncio.sleep(5)
+            elapsed += 5
+
+    async def close(self) -> None:
+        self._problems = ["shutting down"]
+        await self.switchboard.close()
+        await self.door.close()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[Node, Deployment]]:
+    async with AsyncExitStack() as stack:
+        deployment = await stack.enter_async_context(open_store(settings))
+        journal = SqlJournal(deployment.store)
+        await journal.start()
+        stack.push_async_callback(journal.close)
+        registry = build_registry(
+            recognition_processes=settings.recognition_processes,
+            scripted=settings.scripted_engines,
+            models_dir=settings.models_dir,
+        )
+        await registry.start()
+        stack.push_async_callback(registry.close)
+        node = Node(deployment, journal, registry)
+        stack.push_async_callback(node.close)
+        await node.start()
+        watcher = asyncio.create_task(node.watch())
+        stack.callback(watcher.cancel)
+        yield node, deployment
+
+
+def serve(settings: Settings, *, announce_key: Callable[[str], None]) -> int:
+    """Runs until a signal ends it; the exit status."""
+    return uvloop.run(_serve(settings, announce_key))
+
+
+async def _serve(settings: Settings, announce_key: Callable[[str], None]) -> int:
+    listening = _listen(settings.host, settings.port)
+    try:
+        async with running(settings) as (node, deployment):
+            if deployment.new_secret is not None:
+                announce_key(deployment.new_secret)
+            config = uvicorn.Config(
+                node.api,
+                http=http_protocol(node.door),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                timeout_graceful_shutdown=3,
+            )
+            server = uvicorn.Server(config)
+            log.info("listening on %s", settings.base_url)
+            await server.serve(sockets=[listening])
+    finally:
+        listening.close()
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Binds first: a port that is taken is said before migrations run and engines load."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.set_inheritable(False)
+    return listening
