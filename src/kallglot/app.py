@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ class Deployment:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Deployment]:
+async def open_store(settings: Settings) -> AsyncGenerator[Deployment]:
     """Migrates the database and makes the default organisation where there is none."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     clock = SystemClock()
@@ -145,7 +145,7 @@ class Node:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[Node, Deployment]]:
+async def running(settings: Settings) -> AsyncGenerator[tuple[Node, Deployment]]:
     async with AsyncExitStack() as stack:
         deployment = await stack.enter_async_context(open_store(settings))
         journal = SqlJournal(deployment.store)

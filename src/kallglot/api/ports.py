@@ -8,17 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from kallglot.accounts.model import ApiKey, Organization, OrganizationStatus, PhoneNumber
+from kallglot.accounts.model import PhoneNumber
+from kallglot.accounts.ports import ApiKeyRepository, OrganizationRepository, Page
 from kallglot.session.model import EndReason, Session, Turn
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A cursor page: newest first, ``starting_after`` and ``ending_before`` exclusive."""
-
-    limit: int = 20
-    starting_after: str | None = None
-    ending_before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,42 +24,6 @@ class SessionFilter:
     """Strictly after."""
     created_before: datetime | None = None
     """Strictly before."""
-
-
-class OrganizationRepository(Protocol):
-    async def add(self, organization: Organization) -> None: ...
-
-    async def get(self, organization_id: str) -> Organization | None: ...
-
-    async def list(self) -> list[Organization]: ...
-
-    async def set_status(self, organization_id: str, status: OrganizationStatus) -> None: ...
-
-    async def rename(self, organization_id: str, name: str) -> None: ...
-
-    async def take_credit(self, organization_id: str, amount: int, reason: str, reference: str) -> bool:
-        """Takes credits and writes the ledger line; False, and nothing taken, when there are too few.
-
-        Two takers at once never take the same credit: the balance is changed and checked in one statement."""
-        ...
-
-    async def grant_credits(self, organization_id: str, amount: int, reason: str, reference: str) -> None: ...
-
-
-class ApiKeyRepository(Protocol):
-    async def add(self, key: ApiKey) -> None: ...
-
-    async def get(self, key_id: str) -> ApiKey | None: ...
-
-    async def by_hash(self, secret_hash: str) -> ApiKey | None: ...
-
-    async def list(self, organization_id: str, page: Page) -> tuple[list[ApiKey], bool]:
-        """A page and whether there is more behind it."""
-        ...
-
-    async def revoke(self, key_id: str, at: datetime) -> None: ...
-
-    async def used(self, key_id: str, at: datetime) -> None: ...
 
 
 class SessionRepository(Protocol):
@@ -179,3 +135,20 @@ class SessionControl(Protocol):
     async def end(self, session: Session, reason: EndReason) -> Session:
         """Ends the session, live or not, and returns it as stored. Ending an ended one returns it unchanged."""
         ...
+
+
+__all__ = [
+    "ApiKeyRepository",
+    "IdempotencyRepository",
+    "IdempotencyScope",
+    "IdempotentAnswer",
+    "OrganizationRepository",
+    "Page",
+    "PhoneNumberRepository",
+    "SessionControl",
+    "SessionFilter",
+    "SessionRepository",
+    "Store",
+    "TurnRepository",
+    "UnitOfWork",
+]

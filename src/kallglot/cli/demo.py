@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import importlib.util
-import os
-import socket
-import sys
 from pathlib import Path
 from typing import Final
 
-import httpx
 import numpy as np
 from rich.console import Console
 
-from kallglot.accounts.keys import new_secret
-from kallglot.cli.calls import CallFailed, CallOutcome, Reply, Server, place
+from kallglot.cli.calls import CallFailed, CallOutcome, Reply, place
+from kallglot.cli.local import local_server
 from kallglot.cli.phone import RATE, Samples, load_speech
 
 REPLY: Final = Reply("agent", "Muchas gracias por su llamada. ¿En qué puedo ayudarle hoy?")
@@ -36,50 +30,21 @@ def demo_speech() -> Samples:
 
 
 async def run_demo(console: Console, out: Path) -> int:
-    out.mkdir(parents=True, exist_ok=True)
-    secret = new_secret(True)
-    port = _free_port()
     console.rule("Kallglot: a call, transcribed and translated")
     console.print("  starting a server of its own …", style="dim")
-    log = (out / "server.log").open("wb")
-    server = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "kallglot.cli",
-        "serve",
-        env={
-            **os.environ,
-            "KALLGLOT_HOST": "127.0.0.1",
-            "KALLGLOT_PORT": str(port),
-            "KALLGLOT_DATA_DIR": str(out / "data"),
-            "KALLGLOT_BOOTSTRAP_API_KEY": secret,
-        },
-        stdout=log,
-        stderr=log,
-    )
     try:
-        url = f"http://127.0.0.1:{port}"
-        if not await _ready(url, server):
-            console.print(f"  the server did not start; see {out / 'server.log'}", style="red")
-            return 1
-        console.print(
-            "  an English caller speaks; the agent's side is Spanish. Real time, 8 kHz mu-law:\n", style="dim"
-        )
-        outcome = await place(
-            Server(url, secret), demo_speech(), source="en", target="es", console=console, out=out, reply=REPLY
-        )
+        async with local_server(out) as server:
+            console.print("  an English caller; the agent's side is Spanish; real time, 8 kHz mu-law:\n", style="dim")
+            outcome = await place(
+                server, demo_speech(), source="en", target="es", console=console, out=out, reply=REPLY
+            )
     except (CallFailed, FileNotFoundError) as error:
         console.print(f"  {error}", style="red", highlight=False)
         return 1
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            server.terminate()
-        await server.wait()
-        log.close()
-    return _summary(console, outcome, out)
+    return _summary(console, outcome)
 
 
-def _summary(console: Console, outcome: CallOutcome, out: Path) -> int:
+def _summary(console: Console, outcome: CallOutcome) -> int:
     turns = outcome.transcript["turns"]
     console.rule("what is left of it")
     usage = outcome.session["usage"]
@@ -101,21 +66,3 @@ def _summary(console: Console, outcome: CallOutcome, out: Path) -> int:
         style="dim",
     )
     return 0
-
-
-async def _ready(url: str, server: asyncio.subprocess.Process) -> bool:
-    async with httpx.AsyncClient(timeout=2) as client:
-        for _ in range(300):
-            if server.returncode is not None:
-                return False
-            with contextlib.suppress(httpx.HTTPError):
-                if (await client.get(f"{url}/readyz")).status_code == 200:
-                    return True
-            await asyncio.sleep(0.1)
-    return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

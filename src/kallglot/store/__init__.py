@@ -1,0 +1,6 @@
+"""Where everything is kept: SQLite by default, PostgreSQL by one setting. SQL lives only here."""
+
+from kallglot.store.journal import SqlJournal
+from kallglot.store.sql import SqlStore
+
+__all__ = ["SqlJournal", "SqlStore"]

@@ -1,0 +1,81 @@
+"""Idempotency keys: a lease while the request runs, its answer afterwards, encrypted as it may hold a stream token."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import astuple
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from cryptography.fernet import Fernet
+from sqlalchemy import delete, or_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kallglot.api.ports import IdempotencyScope, IdempotentAnswer
+from kallglot.store.paging import one
+from kallglot.store.tables import idempotency
+
+KEPT: Final = timedelta(hours=24)
+
+
+class SqlIdempotency:
+    def __init__(self, connection: AsyncConnection, cipher: Fernet) -> None:
+        self._connection = connection
+        self._cipher = cipher
+
+    async def claim(
+        self, scope: IdempotencyScope, fingerprint: str, owner: str, now: datetime, lease_until: datetime
+    ) -> IdempotentAnswer | None:
+        table = idempotency
+        fresh = {"fingerprint": fingerprint, "owner": owner, "lease_until": lease_until}
+        dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
+        forgotten = {**fresh, "status": None, "body": None, "completed_at": None}
+        claimed = await self._connection.execute(
+            dialect.insert(table)
+            .values(scope=_name(scope), organization_id=scope.organization_id, **fresh)
+            .on_conflict_do_update(
+                index_elements=[table.c.scope],
+                set_=forgotten,
+                where=or_(
+                    table.c.completed_at <= now - KEPT,
+                    table.c.completed_at.is_(None) & (table.c.lease_until <= now),
+                ),
+            )
+            .returning(table.c.owner)
+        )
+        if claimed.scalar_one_or_none() == owner:
+            return None
+        return await self.look(scope)
+
+    async def complete(self, scope: IdempotencyScope, owner: str, status: int, body: bytes, now: datetime) -> bool:
+        done = await self._connection.execute(
+            update(idempotency)
+            .where(idempotency.c.scope == _name(scope), idempotency.c.owner == owner)
+            .values(status=status, body=self._cipher.encrypt(body), completed_at=now)
+        )
+        return done.rowcount == 1
+
+    async def release(self, scope: IdempotencyScope, owner: str) -> None:
+        where = (
+            (idempotency.c.scope == _name(scope))
+            & (idempotency.c.owner == owner)
+            & idempotency.c.completed_at.is_(None)
+        )
+        await self._connection.execute(delete(idempotency).where(where))
+
+    async def look(self, scope: IdempotencyScope) -> IdempotentAnswer | None:
+        row = await one(self._connection, idempotency, idempotency.c.scope == _name(scope))
+        if row is None:
+            return None
+        body = None if row["body"] is None else self._cipher.decrypt(row["body"])
+        return IdempotentAnswer(row["fingerprint"], row["status"], body)
+
+    async def purge(self, before: datetime) -> int:
+        purged = await self._connection.execute(delete(idempotency).where(idempotency.c.completed_at < before))
+        return purged.rowcount
+
+
+def _name(scope: IdempotencyScope) -> str:
+    return hashlib.sha256(json.dumps(astuple(scope)).encode()).hexdigest()

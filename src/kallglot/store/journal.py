@@ -1,0 +1,163 @@
+"""The history of live sessions. Turns that come at about the same time share a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kallglot.session.model import EndReason, Participant, Session, Status, Turn, Usage
+from kallglot.session.state import before
+from kallglot.store import rows
+from kallglot.store.paging import one
+from kallglot.store.sessions import SqlTurns
+from kallglot.store.sql import SqlStore
+from kallglot.store.tables import sessions, turns
+
+MAX_BATCH: Final = 256
+MAX_WAITING: Final = 4096
+
+
+class SqlJournal:
+    """One writer task commits turns: what arrives while a transaction runs goes into the next."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._database = store.database
+        self._waiting: asyncio.Queue[tuple[Turn, asyncio.Future[None]] | None] = asyncio.Queue(MAX_WAITING)
+        self._writer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._writer = asyncio.create_task(self._write_forever(), name="journal")
+
+    async def close(self) -> None:
+        """Finishes what was accepted."""
+        if self._writer is not None:
+            await self._waiting.put(None)
+            await self._writer
+            self._writer = None
+
+    async def add_turn(self, turn: Turn) -> None:
+        if self._writer is None:
+            raise RuntimeError("the journal is not running")
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self._waiting.put((turn, durable))
+        await durable
+
+    async def load(self, session_id: str) -> Session | None:
+        async with self._database.read() as connection:
+            found = await one(connection, sessions, sessions.c.id == session_id)
+        return None if found is None else rows.session(found)
+
+    async def turns(self, session_id: str) -> list[Turn]:
+        async with self._database.read() as connection:
+            return await SqlTurns(connection).list(session_id)
+
+    async def connecting(self, session_id: str) -> None:
+        async with self._database.write() as connection:
+            await self._forward(connection, session_id, "connecting")
+            await self._set(connection, session_id, deadline_at=None)
+
+    async def started(self, session_id: str, at: datetime) -> None:
+        async with self._database.write() as connection:
+            await self._forward(connection, session_id, "active")
+            await connection.execute(
+                update(sessions)
+                .where(sessions.c.id == session_id, sessions.c.started_at.is_(None))
+                .values(started_at=at)
+            )
+
+    async def waiting(self, session_id: str, deadline: datetime) -> None:
+        async with self._database.write() as connection:
+            await self._set(connection, session_id, deadline_at=deadline)
+
+    async def languages(self, session_id: str, participants: Sequence[Participant]) -> None:
+        async with self._database.write() as connection:
+            await self._set(connection, session_id, participants=rows.participants(list(participants)))
+
+    async def ending(self, session_id: str) -> None:
+        async with self._database.write() as connection:
+            await self._forward(connection, session_id, "ending")
+
+    async def ended(self, session_id: str, at: datetime, reason: EndReason, usage: Usage) -> Session | None:
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(sessions)
+                .where(sessions.c.id == session_id, sessions.c.status.in_(before("ended")))
+                .values(
+                    status="ended",
+                    ended_at=at,
+                    end_reason=reason,
+                    deadline_at=None,
+                    session_seconds=usage.session_seconds,
+                    translation_seconds=usage.translation_seconds,
+                    ai_agent_seconds=usage.ai_agent_seconds,
+                )
+            )
+            found = await one(connection, sessions, sessions.c.id == session_id)
+        return None if found is None else rows.session(found)
+
+    async def overdue(self, now: datetime, limit: int = 100) -> list[Session]:
+        query = (
+            select(sessions)
+            .where(sessions.c.status.in_(before("ended")), sessions.c.deadline_at <= now)
+            .order_by(sessions.c.deadline_at)
+            .limit(limit)
+        )
+        async with self._database.read() as connection:
+            return [rows.session(row) for row in (await connection.execute(query)).mappings()]
+
+    async def orphaned(self, deadline: datetime) -> int:
+        async with self._database.write() as connection:
+            found = await connection.execute(
+                update(sessions)
+                .where(sessions.c.status.in_(before("ended")), sessions.c.deadline_at.is_(None))
+                .values(deadline_at=deadline)
+            )
+        return found.rowcount
+
+    async def _forward(self, connection: AsyncConnection, session_id: str, status: Status) -> None:
+        where = (sessions.c.id == session_id) & sessions.c.status.in_(before(status))
+        await connection.execute(update(sessions).where(where).values(status=status))
+
+    async def _set(self, connection: AsyncConnection, session_id: str, **values: Any) -> None:
+        where = (sessions.c.id == session_id) & (sessions.c.status != "ended")
+        await connection.execute(update(sessions).where(where).values(**values))
+
+    async def _write_forever(self) -> None:
+        running = True
+        while running:
+            batch = [await self._waiting.get()]
+            while len(batch) < MAX_BATCH and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            running = None not in batch
+            await self._write([entry for entry in batch if entry is not None])
+
+    async def _write(self, batch: list[tuple[Turn, asyncio.Future[None]]]) -> None:
+        if not batch:
+            return
+        try:
+            await self._insert([turn for turn, _ in batch])
+        except Exception as error:
+            if len(batch) > 1:
+                # One turn that cannot be stored must not take its neighbours of other sessions with it.
+                for entry in batch:
+                    await self._write([entry])
+                return
+            with contextlib.suppress(asyncio.InvalidStateError):
+                batch[0][1].set_exception(error)
+        else:
+            for _, durable in batch:
+                if not durable.done():
+                    durable.set_result(None)
+
+    async def _insert(self, some: list[Turn]) -> None:
+        dialect: Any = sqlite if self._database.is_sqlite else postgresql
+        statement = dialect.insert(turns).on_conflict_do_nothing(index_elements=[turns.c.id])
+        async with self._database.write() as connection:
+            await connection.execute(statement, [rows.turn_row(turn) for turn in some])

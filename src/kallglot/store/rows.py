@@ -1,0 +1,62 @@
+"""Rows to values and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from kallglot.accounts.model import ApiKey, Organization, PhoneNumber
+from kallglot.session.model import Participant, Session, Translation, Turn, Usage
+
+Row = Mapping[Any, Any]
+
+_USAGE = ("session_seconds", "translation_seconds", "ai_agent_seconds")
+
+
+def organization(row: Row) -> Organization:
+    return Organization(**row)
+
+
+def api_key(row: Row) -> ApiKey:
+    values = dict(row)
+    values["scopes"] = tuple(values["scopes"])
+    return ApiKey(**values)
+
+
+def api_key_row(key: ApiKey) -> dict[str, Any]:
+    return {**asdict(key), "scopes": list(key.scopes)}
+
+
+def phone_number(row: Row) -> PhoneNumber:
+    return PhoneNumber(**row)
+
+
+def session(row: Row) -> Session:
+    values = dict(row)
+    seconds = [values.pop(name) for name in _USAGE]
+    values["participants"] = tuple(Participant(**participant) for participant in values["participants"])
+    values["usage"] = None if seconds[0] is None else Usage(*seconds)
+    return Session(**values)
+
+
+def session_row(one: Session) -> dict[str, Any]:
+    values = {name: getattr(one, name) for name in one.__dataclass_fields__}
+    usage = values.pop("usage")
+    values |= dict.fromkeys(_USAGE) if usage is None else asdict(usage)
+    values["participants"] = participants(one.participants)
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
+
+def participants(some: tuple[Participant, ...] | list[Participant]) -> list[dict[str, Any]]:
+    return [asdict(participant) for participant in some]
+
+
+def turn(row: Row) -> Turn:
+    values = dict(row)
+    values["translations"] = tuple(Translation(**translation) for translation in values["translations"])
+    return Turn(**values)
+
+
+def turn_row(one: Turn) -> dict[str, Any]:
+    return {**asdict(one), "translations": [asdict(translation) for translation in one.translations]}

@@ -1,0 +1,52 @@
+"""The store: transactions, and the repositories that work inside them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from cryptography.fernet import Fernet
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kallglot.store.accounts import SqlApiKeys, SqlOrganizations, SqlPhoneNumbers
+from kallglot.store.database import Database
+from kallglot.store.idempotency import SqlIdempotency
+from kallglot.store.migrate import upgrade
+from kallglot.store.sessions import SqlSessions, SqlTurns
+
+
+class SqlUnitOfWork:
+    def __init__(self, connection: AsyncConnection, cipher: Fernet) -> None:
+        self.organizations = SqlOrganizations(connection)
+        self.api_keys = SqlApiKeys(connection)
+        self.sessions = SqlSessions(connection)
+        self.turns = SqlTurns(connection)
+        self.phone_numbers = SqlPhoneNumbers(connection)
+        self.idempotency = SqlIdempotency(connection, cipher)
+
+
+class SqlStore:
+    """``database`` is a URL as people write them; ``cipher`` encrypts what is secret at rest."""
+
+    def __init__(self, database: str, cipher: Fernet) -> None:
+        self.database = Database(database)
+        self._cipher = cipher
+
+    async def start(self) -> None:
+        await upgrade(self.database)
+
+    async def close(self) -> None:
+        await self.database.close()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[SqlUnitOfWork]:
+        async with self.database.read() as connection:
+            yield SqlUnitOfWork(connection, self._cipher)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[SqlUnitOfWork]:
+        async with self.database.write() as connection:
+            yield SqlUnitOfWork(connection, self._cipher)
+
+    async def ping(self) -> None:
+        await self.database.ping()

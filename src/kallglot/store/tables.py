@@ -1,0 +1,191 @@
+"""The tables. Times are UTC; JSON columns hold what the API validated."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC time on both databases; SQLite keeps none of the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+def _id() -> Column[str]:
+    return Column("id", String(40), primary_key=True)
+
+
+def _organization() -> Column[str]:
+    return Column("organization_id", String(40), ForeignKey("organizations.id"), nullable=False)
+
+
+organizations = Table(
+    "organizations",
+    metadata,
+    _id(),
+    Column("name", String(200), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("plan", String(40), nullable=False),
+    Column("credits_remaining", Integer, nullable=False),
+    Column("credits_used", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+credit_ledger = Table(
+    "credit_ledger",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _organization(),
+    Column("amount", Integer, nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("reference", String(80), nullable=False),
+    Column("balance_after", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "organization_id", "id"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    _organization(),
+    Column("name", String(200), nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("scopes", Document, nullable=False),
+    Column("secret_hash", String(64), nullable=False, unique=True),
+    Column("hint", String(8), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("last_used_at", Moment),
+    Index(None, "organization_id", "id"),
+)
+
+phone_numbers = Table(
+    "phone_numbers",
+    metadata,
+    _id(),
+    _organization(),
+    Column("number", String(20), nullable=False, unique=True),
+    Column("carrier", String(20), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    _organization(),
+    Column("livemode", Boolean, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("mode", String(40), nullable=False),
+    Column("participants", Document, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("source_language", String(40)),
+    Column("target_language", String(40)),
+    Column("api_key_id", String(40)),
+    Column("carrier", String(20)),
+    Column("phone_number", String(20)),
+    Column("routing", Document),
+    Column("provider", Document),
+    Column("voice", Document),
+    Column("recording", Document, nullable=False),
+    Column("transcription", Document, nullable=False),
+    Column("translation", Document, nullable=False),
+    Column("ai_agent", Document),
+    Column("webhook_url", Text),
+    Column("metadata", Document),
+    Column("started_at", Moment),
+    Column("ended_at", Moment),
+    Column("end_reason", String(40)),
+    Column("deadline_at", Moment),
+    Column("session_seconds", Float),
+    Column("translation_seconds", Float),
+    Column("ai_agent_seconds", Float),
+    Index(None, "organization_id", "livemode", "id"),
+    Index(None, "status", "deadline_at"),
+)
+
+session_metadata = Table(
+    "session_metadata",
+    metadata,
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(40), primary_key=True),
+    Column("value", String(500), nullable=False),
+    Index(None, "key", "value"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    _id(),
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("participant_id", String(40), nullable=False),
+    Column("speaker", String(20), nullable=False),
+    Column("language", String(40)),
+    Column("text", Text, nullable=False),
+    Column("start_ms", Integer, nullable=False),
+    Column("end_ms", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("confidence", Float),
+    Column("translations", Document, nullable=False),
+    UniqueConstraint("session_id", "sequence"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", String(64), primary_key=True),
+    Column("organization_id", String(40), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("lease_until", Moment, nullable=False),
+    Column("status", Integer),
+    Column("body", LargeBinary),
+    Column("completed_at", Moment),
+    Index(None, "completed_at"),
+)
