@@ -1,0 +1,42 @@
+# Everything starts from a fresh Debian 12 machine: each target first runs bin/setup, which installs what is missing.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test lint bench
+MAKEFLAGS += --no-builtin-rules
+
+export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+
+help:
+	@echo "make demo    a call on real speech, transcribed and translated, to read and to hear"
+	@echo "make serve   the server on http://127.0.0.1:8080; settings: docs/settings.md"
+	@echo "make test    every test; PYTEST_ARGS='tests/audio -k g711' chooses"
+	@echo "make lint    style, types and layers"
+	@echo "make bench   how right the words are, and how soon the other side hears them"
+	@echo "make setup   only what running needs (the others do it themselves)"
+
+setup:
+	@bin/setup run
+
+demo:
+	@bin/setup run
+	@.venv/bin/kallglot demo
+
+serve:
+	@bin/setup run
+	@exec .venv/bin/kallglot serve
+
+test:
+	@bin/setup test
+	@.venv/bin/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+lint:
+	@bin/setup test
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+
+bench:
+	@bin/setup test
+	@.venv/bin/python -m benchmarks.speech $(BENCH_ARGS)

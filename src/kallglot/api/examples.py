@@ -1,0 +1,160 @@
+"""One example an operation, as it goes over the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+SESSION_ID: Final = "sess_01JQ8Z5V7W3T9N4K2M6P8R1S0A"
+_AT: Final = "2026-03-26T11:00:00Z"
+
+SESSION: Final[dict[str, Any]] = {
+    "id": SESSION_ID,
+    "object": "session",
+    "status": "created",
+    "mode": "bidirectional_translation",
+    "provider": None,
+    "phone_number": None,
+    "call": None,
+    "source_language": "en",
+    "target_language": "es",
+    "participants": [
+        {"id": "part_01JQ8Z5V7W3T9N4K2M6P8R1S0B", "role": "customer", "language": "en", "name": None},
+        {"id": "part_01JQ8Z5V7W3T9N4K2M6P8R1S0C", "role": "agent", "language": "es", "name": None},
+    ],
+    "stream": {
+        "url": f"wss://voice.example.com/v1/sessions/{SESSION_ID}/connect",
+        "token": "kst_live_…",
+        "expires_at": "2026-03-26T11:05:00Z",
+    },
+    "sip_uri": None,
+    "routing": None,
+    "voice": None,
+    "recording": {"enabled": False, "channels": "dual"},
+    "transcription": {"partials": True, "terms": [], "profanity_filter": False},
+    "translation": {"glossary": [], "original_audio": "mute", "formality": None},
+    "ai_agent": None,
+    "webhook_url": None,
+    "metadata": {"ticket_id": "ticket_456"},
+    "livemode": True,
+    "created_at": _AT,
+    "started_at": None,
+    "ended_at": None,
+    "end_reason": None,
+    "duration_seconds": None,
+    "usage": None,
+}
+
+API_KEY: Final[dict[str, Any]] = {
+    "id": "key_01JQ8Z5V7W3T9N4K2M6P8R1S0D",
+    "object": "api_key",
+    "name": "contact centre",
+    "livemode": True,
+    "scopes": ["sessions:read", "sessions:write"],
+    "hint": "x7Qa",
+    "secret": None,
+    "created_at": _AT,
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": None,
+}
+
+_TURN: Final[dict[str, Any]] = {
+    "sequence": 1,
+    "id": "turn_01JQ8Z5V7W3T9N4K2M6P8R1S0E",
+    "speaker": "customer",
+    "participant_id": "part_01JQ8Z5V7W3T9N4K2M6P8R1S0B",
+    "language": "en",
+    "text": "I want to change my order.",
+    "translation": {"language": "es", "text": "Quiero cambiar mi pedido."},
+    "translations": [{"language": "es", "text": "Quiero cambiar mi pedido."}],
+    "confidence": None,
+    "start_ms": 1240,
+    "end_ms": 2980,
+    "timestamp": "2026-03-26T11:00:04Z",
+}
+
+
+def _list(url: str, *data: dict[str, Any]) -> dict[str, Any]:
+    return {"object": "list", "url": url, "has_more": False, "data": list(data)}
+
+
+ANSWERS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
+    "create_session": (201, SESSION),
+    "list_sessions": (200, _list("/v1/sessions", SESSION)),
+    "get_session": (200, SESSION),
+    "update_session": (200, SESSION),
+    "end_session": (
+        200,
+        {
+            "id": SESSION_ID,
+            "object": "session",
+            "status": "ended",
+            "duration_seconds": 312.4,
+            "ended_at": "2026-03-26T11:05:44Z",
+            "end_reason": "completed",
+        },
+    ),
+    "list_recordings": (200, _list(f"/v1/sessions/{SESSION_ID}/recordings")),
+    "get_transcript": (
+        200,
+        {
+            "id": "trn_01JQ8Z5V7W3T9N4K2M6P8R1S0A",
+            "object": "transcript",
+            "session_id": SESSION_ID,
+            "status": "completed",
+            "turns": [_TURN],
+            "metadata": {"total_turns": 1, "duration_seconds": 312.4, "languages_detected": ["en"]},
+        },
+    ),
+    "get_organization": (
+        200,
+        {
+            "id": "org_01JQ8Z5V7W3T9N4K2M6P8R1S0F",
+            "object": "organization",
+            "name": "Default",
+            "status": "active",
+            "plan": "selfhosted",
+            "credits_remaining": 412,
+            "credits_used": 588,
+            "created_at": _AT,
+        },
+    ),
+    "create_api_key": (201, {**API_KEY, "secret": "sk_live_…"}),
+    "list_api_keys": (200, _list("/v1/api_keys", API_KEY)),
+    "get_api_key": (200, API_KEY),
+    "revoke_api_key": (200, {**API_KEY, "revoked_at": _AT}),
+    "health": (200, {"status": "ok"}),
+    "readiness": (200, {"status": "ready", "problems": []}),
+    "list_languages": (
+        200,
+        _list(
+            "/v1/languages",
+            {
+                "id": "en",
+                "object": "language",
+                "code": "en",
+                "name": "English",
+                "recognition": "moonshine-tiny-en",
+                "synthesis": "espeak-ng",
+                "translation_to": [{"language": "es", "engine": "apertium", "note": None}],
+            },
+        ),
+    ),
+}
+
+REQUESTS: Final[dict[str, tuple[str, dict[str, Any], bool]]] = {
+    "create_session": (
+        "CreateSession",
+        {
+            "mode": "bidirectional_translation",
+            "source_language": "en",
+            "target_language": "es",
+            "metadata": {"ticket_id": "ticket_456"},
+        },
+        True,
+    ),
+    "update_session": ("UpdateSession", {"metadata": {"ticket_id": "ticket_457", "queue": None}}, True),
+    "end_session": ("EndSession", {"reason": "completed"}, False),
+    "create_api_key": ("CreateApiKey", {"name": "contact centre", "scopes": ["sessions:read", "sessions:write"]}, True),
+}
+"""By operation: the model of its body, an example, and whether a body is required."""

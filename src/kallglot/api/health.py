@@ -1,0 +1,37 @@
+"""Whether the server lives, whether it is ready, and what it can do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from kallglot.api import views
+from kallglot.api.auth import Caller, requires
+from kallglot.api.openapi import documented
+from kallglot.api.services import services
+
+router = APIRouter()
+
+
+@router.get("/healthz", tags=["operations"], **documented("health"))
+async def health() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", tags=["operations"], **documented("readiness"))
+async def readiness(request: Request) -> JSONResponse:
+    """200 when calls can be taken; 503 with what is wrong."""
+    problems = list(services(request).readiness())
+    status = "unavailable" if problems else "ready"
+    return JSONResponse({"status": status, "problems": problems}, 503 if problems else 200)
+
+
+@router.get("/v1/languages", tags=["languages"], **documented("list_languages"))
+async def languages(request: Request, caller: Caller = requires("sessions:read", "sessions_read")) -> dict[str, Any]:
+    """What can be recognised, translated and spoken here, and by which engine."""
+    found = [{"id": one.code, "object": "language", **asdict(one)} for one in services(request).languages.languages()]
+    return views.listing("/v1/languages", found, False)

@@ -1,0 +1,114 @@
+"""Puts the routers together, and around them what holds for every request."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kallglot.api import health, organization, problems, sessions, transcripts
+from kallglot.api.openapi import install
+from kallglot.api.services import ApiServices
+from kallglot.errors import KallglotError
+from kallglot.ids import REQUEST, new_id
+
+__all__ = ["ApiServices", "create_api"]
+
+log = logging.getLogger(__name__)
+
+VERSION = "0.1.0"
+
+
+def create_api(given: ApiServices) -> FastAPI:
+    app = FastAPI(
+        title="Kallglot",
+        version=VERSION,
+        description="Voice sessions: live transcripts, two-way spoken translation.",
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = given
+    for router in (sessions.router, transcripts.router, organization.router, health.router):
+        app.include_router(router)
+    app.add_exception_handler(KallglotError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _unrouted)
+    app.add_middleware(EveryRequest, max_body_bytes=given.max_body_bytes)
+    install(app, given.base_url)
+    return app
+
+
+class EveryRequest:
+    """A request id and the caller's limits on every answer, a bound on the body, and 500 for what nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_id(REQUEST)
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["headers"] = {"X-Request-ID": request_id}
+        begun = False
+        received = 0
+
+        async def bounded_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body_bytes:
+                raise KallglotError("request_too_large", f"The body is larger than {self._max_body_bytes} bytes.")
+            return message
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                added = [(name.lower().encode(), value.encode()) for name, value in state["headers"].items()]
+                message = {**message, "headers": [*message.get("headers", []), *added]}
+            await send(message)
+
+        try:
+            await self._app(scope, bounded_receive, send_with_headers)
+        except Exception as error:
+            if begun:
+                raise
+            if not isinstance(error, KallglotError):
+                log.exception("%s %s failed (%s)", scope["method"], scope["path"], request_id)
+                error = KallglotError("internal_error", "Something went wrong on our side.")
+            await problems.render(Request(scope), error)(scope, receive, send_with_headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, KallglotError)
+    return problems.render(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problems.render(request, problems.from_details(error.errors()[0]))
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """Unknown paths, and known ones with a method that they don't take: both name nothing that there is."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        message = f"{request.method} is not what this address takes."
+        response = problems.render(request, KallglotError("resource_not_found", message))
+        response.status_code = 405
+        response.headers.update(error.headers or {})
+        return response
+    if error.status_code == 404:
+        return problems.render(request, KallglotError("resource_not_found", "There is nothing at this address."))
+    return problems.render(request, KallglotError("unprocessable", str(error.detail)))

@@ -1,0 +1,51 @@
+"""What the API is given to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from starlette.requests import Request
+
+from kallglot.api.idempotency import Idempotency
+from kallglot.api.ports import SessionControl, Store
+from kallglot.api.ratelimit import RateLimiter
+from kallglot.clock import Clock
+from kallglot.session.tokens import StreamTokens
+from kallglot.speech.registry import LanguageSupport
+
+
+class LanguageCatalogue(Protocol):
+    def languages(self) -> Sequence[LanguageSupport]: ...
+
+    def missing_for(self, source: str | None, target: str | None) -> str | None:
+        """None where the pair can be served, else the sentence that says what is missing and what gets it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """``readiness`` gives what is wrong, nothing when all is well; ``admission`` the seconds to wait while the server
+    is too busy for another call, else None."""
+
+    store: Store
+    sessions: SessionControl
+    languages: LanguageCatalogue
+    clock: Clock
+    tokens: StreamTokens
+    base_url: str
+    stream_base_url: str
+    max_body_bytes: int = 1_048_576
+    never_connected_seconds: float = 1800.0
+    readiness: Callable[[], Sequence[str]] = lambda: ()
+    admission: Callable[[], int | None] = lambda: None
+    limiter: RateLimiter = field(default_factory=RateLimiter)
+    idempotency: Idempotency = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "idempotency", Idempotency(self.store, self.clock))
+
+
+def services(request: Request) -> ApiServices:
+    return cast(ApiServices, request.app.state.services)

@@ -1,0 +1,134 @@
+"""Objects as clients see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from kallglot.accounts.model import ApiKey, Organization
+from kallglot.api import compat
+from kallglot.api.services import ApiServices
+from kallglot.clock import iso
+from kallglot.ids import transcript_id
+from kallglot.session.model import Session, Turn
+
+
+def session(one: Session, given: ApiServices) -> dict[str, Any]:
+    stream = None
+    if one.status not in ("ending", "ended"):
+        token, expires_at = given.tokens.issue(one.id, one.livemode)
+        url = f"{given.stream_base_url}/v1/sessions/{one.id}/connect"
+        stream = {"url": url, "token": token, "expires_at": iso(expires_at)}
+    view: dict[str, Any] = {
+        "id": one.id,
+        "object": "session",
+        "status": one.status,
+        "mode": one.mode,
+        "provider": one.carrier,
+        "phone_number": one.phone_number,
+        "call": None,
+        "source_language": one.source_language,
+        "target_language": one.target_language,
+        "participants": [asdict(participant) for participant in one.participants],
+        "stream": stream,
+        "sip_uri": None,
+        "routing": _plain(one.routing),
+        "voice": _plain(one.voice),
+        "recording": _plain(one.recording),
+        "transcription": _plain(one.transcription),
+        "translation": _plain(one.translation),
+        "ai_agent": _plain(one.ai_agent),
+        "webhook_url": one.webhook_url,
+        "metadata": _plain(one.metadata),
+        "livemode": one.livemode,
+        "created_at": iso(one.created_at),
+        "started_at": None if one.started_at is None else iso(one.started_at),
+        "ended_at": None if one.ended_at is None else iso(one.ended_at),
+        "end_reason": one.end_reason,
+        "duration_seconds": one.duration_seconds,
+        "usage": None if one.usage is None else asdict(one.usage),
+    }
+    return compat.answered(one, view)
+
+
+def session_ended(one: Session) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "object": "session",
+        "status": one.status,
+        "duration_seconds": one.duration_seconds,
+        "ended_at": None if one.ended_at is None else iso(one.ended_at),
+        "end_reason": one.end_reason,
+    }
+
+
+def transcript(one: Session, turns: list[Turn], *, include_translations: bool, seconds: float) -> dict[str, Any]:
+    languages: list[str] = []
+    for turn in turns:
+        if turn.language is not None and turn.language not in languages:
+            languages.append(turn.language)
+    return {
+        "id": transcript_id(one.id),
+        "object": "transcript",
+        "session_id": one.id,
+        "status": "completed" if one.status == "ended" else "in_progress",
+        "turns": [_turn(turn, include_translations) for turn in turns],
+        "metadata": {"total_turns": len(turns), "duration_seconds": seconds, "languages_detected": languages},
+    }
+
+
+def _turn(turn: Turn, include_translations: bool) -> dict[str, Any]:
+    translations = [asdict(translation) for translation in turn.translations] if include_translations else []
+    return {
+        "sequence": turn.sequence,
+        "id": turn.id,
+        "speaker": turn.speaker,
+        "participant_id": turn.participant_id,
+        "language": turn.language,
+        "text": turn.text,
+        "translation": translations[0] if translations else None,
+        "translations": translations,
+        "confidence": turn.confidence,
+        "start_ms": turn.start_ms,
+        "end_ms": turn.end_ms,
+        "timestamp": iso(turn.created_at),
+    }
+
+
+def organization(one: Organization) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "object": "organization",
+        "name": one.name,
+        "status": one.status,
+        "plan": one.plan,
+        "credits_remaining": one.credits_remaining,
+        "credits_used": one.credits_used,
+        "created_at": iso(one.created_at),
+    }
+
+
+def api_key(one: ApiKey, secret: str | None = None) -> dict[str, Any]:
+    """``secret`` is there in the answer that creates the key, and never again."""
+    return {
+        "id": one.id,
+        "object": "api_key",
+        "name": one.name,
+        "livemode": one.livemode,
+        "scopes": list(one.scopes),
+        "hint": one.hint,
+        "secret": secret,
+        "created_at": iso(one.created_at),
+        "expires_at": None if one.expires_at is None else iso(one.expires_at),
+        "revoked_at": None if one.revoked_at is None else iso(one.revoked_at),
+        "last_used_at": None if one.last_used_at is None else iso(one.last_used_at),
+    }
+
+
+def listing(url: str, data: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:
+    return {"object": "list", "url": url, "has_more": has_more, "data": data}
+
+
+def _plain(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if value is None else dict(value)

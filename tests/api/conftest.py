@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+
+from kallglot.accounts.bootstrap import ensure_default_organization
+from kallglot.accounts.keys import hash_secret, new_secret
+from kallglot.accounts.model import SCOPES, ApiKey, Organization
+from kallglot.api.server import ApiServices, create_api
+from kallglot.clock import FakeClock
+from kallglot.ids import new_id
+from kallglot.session.switchboard import Limits, Switchboard
+from kallglot.session.tokens import StreamTokens
+from kallglot.speech.registry import EngineRegistry, build_registry
+from kallglot.store import SqlJournal, SqlStore
+
+SCRIPT = {"languages": ["de", "en", "es"], "recognition": {"de": ["Guten Tag"], "en": ["Hello"]}}
+
+
+@dataclass
+class Api:
+    """The API with a real store, a scripted registry and a clock that stands still."""
+
+    store: SqlStore
+    journal: SqlJournal
+    clock: FakeClock
+    secret: str
+    client: httpx.AsyncClient
+    board: Switchboard
+    registry: EngineRegistry
+    problems: list[str] = field(default_factory=list)
+    busy: list[int] = field(default_factory=list)
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, key: str | None = None, **headers: str
+    ) -> httpx.Response:
+        sent = {"Authorization": f"Bearer {key or self.secret}"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        return await self.client.request(
+            method, path, headers=sent, content=None if body is None else json.dumps(body).encode()
+        )
+
+    async def create(self, **fields: Any) -> dict[str, Any]:
+        body = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en"} | fields
+        response = await self.call("POST", "/v1/sessions", body)
+        assert response.status_code == 201, response.text
+        return response.json()
+
+    async def organization(self) -> Organization:
+        async with self.store.read() as unit:
+            return (await unit.organizations.list())[0]
+
+    async def tenant(self, *, credits: int = 100, plan: str = "pro", status: str = "active") -> str:
+        """Another organisation; its key."""
+        made = Organization(new_id("org_"), "Other", status, plan, credits, 0, self.clock.now())  # type: ignore[arg-type]
+        async with self.store.write() as unit:
+            await unit.organizations.add(made)
+        return await self.key(made.id)
+
+    async def key(self, organization_id: str | None = None, **changes: Any) -> str:
+        livemode = changes.get("livemode", True)
+        secret = new_secret(livemode)
+        owner = organization_id or (await self.organization()).id
+        key = ApiKey(new_id("key_"), owner, "k", livemode, SCOPES, hash_secret(secret), secret[-4:], self.clock.now())
+        async with self.store.write() as unit:
+            await unit.api_keys.add(replace(key, **changes))
+        return secret
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    clock = FakeClock()
+    store = SqlStore(f"sqlite:///{tmp_path / 'api.sqlite3'}", Fernet(Fernet.generate_key()))
+    await store.start()
+    journal = SqlJournal(store)
+    await journal.start()
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps(SCRIPT), encoding="utf-8")
+    registry = build_registry(recognition_processes=1, scripted=script, models_dir=None)
+    await registry.start()
+    secret = await ensure_default_organization(store, bootstrap_key=None, clock=clock)
+    assert secret is not None
+    board = Switchboard(journal, registry, clock, Limits())
+    problems: list[str] = []
+    busy: list[int] = []
+    app = create_api(
+        ApiServices(
+            store=store,
+            sessions=board,
+            languages=registry,
+            clock=clock,
+            tokens=StreamTokens(b"0" * 32, clock),
+            base_url="http://testserver",
+            stream_base_url="ws://testserver",
+            max_body_bytes=65_536,
+            readiness=lambda: problems,
+            admission=lambda: busy[0] if busy else None,
+        )
+    )
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        yield Api(store, journal, clock, secret, client, board, registry, problems, busy)
+    await board.close()
+    await registry.close()
+    await journal.close()
+    await store.close()
