@@ -1,0 +1,36 @@
+"""Levels of float samples, full scale 1.0."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+SPEECH_RMS: Final = 0.1
+"""-20 dBFS: what recognition is given, however loud the caller was."""
+MAX_GAIN: Final = 100.0
+
+
+def to_float(pcm: bytes | bytearray | memoryview) -> Floats:
+    return np.frombuffer(pcm, "<i2").astype(np.float32) / 32768.0
+
+
+def rms(samples: Floats) -> float:
+    return float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+
+
+def normalise(samples: Floats, frame: int = 160) -> Floats:
+    """Brings the louder part of an utterance to -20 dBFS; pauses inside it don't count, and nothing is clipped."""
+    if len(samples) < frame:
+        return samples
+    whole = len(samples) - len(samples) % frame
+    energies = np.square(samples[:whole]).reshape(-1, frame).mean(axis=1)
+    loud = energies[energies >= energies.max() * 0.01]
+    level = float(np.sqrt(loud.mean()))
+    if level <= 0:
+        return samples
+    peak = float(np.abs(samples).max())
+    gain = min(SPEECH_RMS / level, MAX_GAIN, 0.99 / peak)
+    return samples * np.float32(gain)

@@ -1,0 +1,321 @@
+"""The child process that recognises speech: frames on stdin, frames on stdout.
+
+The event loop judges windows and keeps the pipe moving; one thread decodes. It ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+from kallglot.audio.endpointing import Step
+from kallglot.speech import frames
+from kallglot.speech.engines.moonshine_model import MoonshineModel, model_folder
+from kallglot.speech.engines.schedule import Job, Schedule, Urgency
+from kallglot.speech.engines.silero import Silero, model_file
+from kallglot.speech.engines.utterances import (
+    FEWEST_SPEECH_WINDOWS,
+    PARTIAL_EVERY_MS,
+    POST_ROLL_MS,
+    Utterance,
+    UtteranceStream,
+)
+from kallglot.speech.frames import Frame, FrameReader, Kind
+
+SHORTEST_TEXT: Final = 2
+COMMIT_EVERY_MS: Final = 500
+
+
+class Listening:
+    """A stream with what is still owed for it."""
+
+    def __init__(self, number: int, options: dict[str, Any]) -> None:
+        self.number = number
+        self.partials = bool(options["partials"])
+        self.utterances = UtteranceStream(options["rate"], options["start_ms"])
+        self.inbox: list[tuple[Kind, bytes]] = []
+        self.owed: dict[int, Utterance] = {}
+        """Ended utterances whose final text has not been told, in order."""
+        self.texts: dict[int, tuple[str, float | None]] = {}
+        self.drains: list[bytes] = []
+        self.committed_ms = 0
+        self.decode_seconds = 0.0
+
+
+class Worker:
+    def __init__(self, model: MoonshineModel, silero: Silero, out: int) -> None:
+        self._model = model
+        self._silero = silero
+        self._out = out
+        self._streams: dict[int, Listening] = {}
+        self._schedule = Schedule()
+        self._decoding: Job | None = None
+        self._decoder = ThreadPoolExecutor(1, "decode")
+        self._wake = asyncio.Event()
+
+    async def run(self, reader: asyncio.StreamReader) -> None:
+        self._send(frames.encode(Kind.READY))
+        judging = asyncio.create_task(self._judge_forever())
+        parse = FrameReader()
+        try:
+            while data := await reader.read(1 << 16):
+                for frame in parse.feed(data):
+                    self._take(frame)
+        finally:
+            judging.cancel()
+            self._decoder.shutdown(wait=False, cancel_futures=True)
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind is Kind.OPEN:
+            self._streams[frame.stream] = Listening(frame.stream, frames.unpack(frame))
+            return
+        if frame.kind is Kind.PING:
+            self._send(frames.encode(Kind.PONG))
+            return
+        stream = self._streams.get(frame.stream)
+        if stream is None:
+            return
+        if frame.kind is Kind.CLOSE:
+            del self._streams[frame.stream]
+            self._schedule.drop(frame.stream)
+            return
+        stream.inbox.append((frame.kind, frame.payload))
+        self._wake.set()
+
+    async def _judge_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._judge_once():
+                self._wake.set()
+                await asyncio.sleep(0)
+
+    def _judge_once(self) -> bool:
+        """One window of every stream that has one, in one run of the model; False when there was none."""
+        for stream in list(self._streams.values()):
+            self._read_inbox(stream)
+        for rate in (8000, 16000):
+            asked: list[tuple[Listening, Any]] = []
+            for stream in self._streams.values():
+                if stream.utterances.rate != rate:
+                    continue
+                window = stream.utterances.next_window()
+                if window is None:
+                    continue
+                samples, worth_asking = window
+                if worth_asking:
+                    asked.append((stream, samples))
+                else:
+                    stream.utterances.voice.pass_by(samples)
+                    self._step(stream, 0.0)
+            states = [(stream.utterances.voice, samples) for stream, samples in asked]
+            for (stream, _), probability in zip(asked, self._silero.probabilities(states), strict=True):
+                self._step(stream, probability)
+        return any(one.inbox or one.utterances.next_window_ready() for one in self._streams.values())
+
+    def _read_inbox(self, stream: Listening) -> None:
+        """Audio, up to something that has to wait until all before it was judged."""
+        taken = 0
+        utterances = stream.utterances
+        for kind, payload in stream.inbox:
+            if kind is Kind.AUDIO:
+                utterances.push(payload)
+            elif utterances.next_window_ready():
+                break
+            else:
+                self._mark(stream, kind, payload)
+            taken += 1
+        del stream.inbox[:taken]
+
+    def _mark(self, stream: Listening, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.DRAIN:
+            stream.drains.append(payload)
+            self._settle(stream)
+            return
+        if stream.utterances.flush():
+            self._end(stream)
+        if kind is Kind.SKIP:
+            stream.utterances.skip(int.from_bytes(payload, "big"))
+        self._commit(stream, force=True)
+
+    def _step(self, stream: Listening, probability: float) -> None:
+        utterances = stream.utterances
+        step = utterances.judge(probability)
+        utterance = utterances.current
+        if step is Step.STARTED and utterance is not None:
+            self._tell(stream, "started", utterances.ms(utterance.first))
+        elif step is Step.PAUSED and utterance is not None:
+            utterance.guessing = utterance.last
+            self._ask(stream, utterance, Urgency.GUESS)
+        elif step is Step.ENDED:
+            self._end(stream)
+        elif step is Step.CUT:
+            self._owe(stream, utterances.cut_utterance())
+        elif utterance is not None and utterance.guessing is None:
+            self._maybe_partial(stream, utterance)
+        if utterances.current is None:
+            self._commit(stream)
+
+    def _maybe_partial(self, stream: Listening, utterance: Utterance) -> None:
+        utterances = stream.utterances
+        if not stream.partials or utterances.position < utterance.next_partial:
+            return
+        behind = utterances.received - utterances.position > utterances.rate
+        if not behind:
+            self._ask(stream, utterance, Urgency.PARTIAL if utterance.partials else Urgency.FIRST_PARTIAL)
+        pause = max(PARTIAL_EVERY_MS / 1000, 3 * stream.decode_seconds)
+        utterance.next_partial = utterances.position + int(pause * utterances.rate)
+
+    def _ask(self, stream: Listening, utterance: Utterance, urgency: Urgency) -> None:
+        utterances = stream.utterances
+        end = utterances.position
+        if urgency is Urgency.GUESS:
+            end = min(utterance.last + POST_ROLL_MS * utterances.rate // 1000, utterances.received)
+        audio = utterances.audio(utterance.start, end)
+        self._schedule.add(Job(stream.number, utterance.number, urgency, utterance.last, audio, utterances.rate))
+        self._decode_next()
+
+    def _end(self, stream: Listening) -> None:
+        utterances = stream.utterances
+        utterance = utterances.finish_utterance()
+        self._tell(stream, "stopped", utterances.ms(utterance.last))
+        self._owe(stream, utterance)
+
+    def _owe(self, stream: Listening, utterance: Utterance) -> None:
+        """The final text: the guess where it heard all there was, else decoded now."""
+        stream.owed[utterance.number] = utterance
+        decoding = self._decoding
+        if utterance.speech_windows < FEWEST_SPEECH_WINDOWS:
+            stream.texts[utterance.number] = ("", None)
+        elif utterance.guessed is not None and utterance.guessed[0] == utterance.last:
+            stream.texts[utterance.number] = (utterance.guessed[1], utterance.confidence)
+        elif (
+            decoding is not None
+            and (decoding.stream, decoding.utterance) == (stream.number, utterance.number)
+            and decoding.urgency is Urgency.GUESS
+            and decoding.last == utterance.last
+        ):
+            pass
+        else:
+            assert utterance.final_audio is not None
+            job = Job(
+                stream.number,
+                utterance.number,
+                Urgency.FINAL,
+                utterance.last,
+                utterance.final_audio,
+                stream.utterances.rate,
+            )
+            self._schedule.add(job)
+            self._decode_next()
+        self._settle(stream)
+
+    def _decode_next(self) -> None:
+        if self._decoding is not None:
+            return
+        job = self._schedule.next()
+        if job is None:
+            return
+        self._decoding = job
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        future = loop.run_in_executor(self._decoder, self._model.recognise, job.audio, job.rate)
+        future.add_done_callback(lambda done: self._decoded(job, done, loop.time() - begun))
+
+    def _decoded(self, job: Job, done: asyncio.Future[tuple[str, float | None]], seconds: float) -> None:
+        self._decoding = None
+        stream = self._streams.get(job.stream)
+        if done.cancelled():
+            return
+        text, confidence = done.result()
+        if stream is not None:
+            self._use(stream, job, text, confidence, seconds)
+        self._decode_next()
+
+    def _use(self, stream: Listening, job: Job, text: str, confidence: float | None, seconds: float) -> None:
+        owed = stream.owed.get(job.utterance)
+        utterance = stream.utterances.current
+        if owed is not None:
+            if job.urgency is Urgency.FINAL or (job.urgency is Urgency.GUESS and job.last == owed.last):
+                stream.texts[job.utterance] = (text, confidence)
+                self._settle(stream)
+            return
+        if utterance is None or utterance.number != job.utterance:
+            return
+        if job.urgency is Urgency.GUESS and utterance.guessing == job.last:
+            utterance.guessed, utterance.confidence = (job.last, text), confidence
+        if job.urgency is not Urgency.GUESS:
+            stream.decode_seconds = seconds
+        if len(text) >= SHORTEST_TEXT and stream.partials:
+            utterance.partials += 1
+            stable = stream.utterances.stable.step(text)
+            self._tell(stream, "partial", stream.utterances.ms(utterance.first), text, stable)
+
+    def _settle(self, stream: Listening) -> None:
+        """Tells finals in the order in which they were spoken, then what waited for them."""
+        while stream.owed:
+            number = next(iter(stream.owed))
+            if number not in stream.texts:
+                return
+            utterance = stream.owed.pop(number)
+            text, confidence = stream.texts.pop(number)
+            utterances = stream.utterances
+            if len(text) >= SHORTEST_TEXT:
+                start, end = utterances.ms(utterance.first), utterances.ms(utterance.last)
+                self._tell(stream, "final", start, end, text, confidence)
+            assert utterance.end is not None
+            self._commit_to(stream, utterances.ms(utterance.end))
+        if not stream.inbox and stream.utterances.current is None:
+            drains, stream.drains = stream.drains, []
+            for token in drains:
+                self._send(frames.encode(Kind.DRAINED, stream.number, token))
+
+    def _commit(self, stream: Listening, *, force: bool = False) -> None:
+        """Silence is dealt with as soon as it was heard, but for what the next utterance's beginning may need."""
+        if stream.owed or stream.utterances.current is not None:
+            return
+        reached = stream.utterances.ms(stream.utterances.received if force else stream.utterances.position) - (
+            0 if force else 400
+        )
+        if force or reached - stream.committed_ms >= COMMIT_EVERY_MS:
+            self._commit_to(stream, reached)
+
+    def _commit_to(self, stream: Listening, ms: int) -> None:
+        if ms > stream.committed_ms:
+            stream.committed_ms = ms
+            stream.utterances.release(ms * stream.utterances.rate // 1000)
+            self._send(frames.encode(Kind.COMMITTED, stream.number, ms.to_bytes(8, "big")))
+
+    def _tell(self, stream: Listening, *event: Any) -> None:
+        self._send(frames.pack(Kind.EVENT, stream.number, event))
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._out, view) :]
+
+
+async def main() -> None:
+    folder, vad = model_folder(Path(sys.argv[1]) if len(sys.argv) > 1 else None), model_file()
+    if folder is None or vad is None:
+        raise SystemExit("the model files are missing")
+    worker = Worker(MoonshineModel(folder), Silero(vad), os.dup(1))
+    os.dup2(2, 1)
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=1 << 20)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await worker.run(reader)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(main())
+    # A decode that is still running must not keep a child alive whose parent is gone.
+    if threading.active_count() > 1:
+        os._exit(0)

@@ -1,0 +1,173 @@
+"""One recogniser stream inside the child: audio in, windows out to be judged, utterances cut. Pure.
+
+Positions are samples on the stream's timeline, gaps included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kallglot.audio.endpointing import Endpointer, Step
+from kallglot.audio.gate import EnergyGate
+from kallglot.audio.levels import Floats, rms, to_float
+from kallglot.speech.engines.silero import WINDOW, VoiceState
+from kallglot.speech.stable import StablePrefix
+
+PRE_ROLL_MS: Final = 250
+POST_ROLL_MS: Final = 200
+FIRST_PARTIAL_MS: Final = 400
+PARTIAL_EVERY_MS: Final = 400
+FEWEST_SPEECH_WINDOWS: Final = 4
+TARGET_RMS: Final = 0.08
+MAX_VAD_GAIN: Final = 20.0
+
+
+@dataclass(slots=True)
+class Utterance:
+    """``end`` is None while it goes on; ``last`` is behind its last speech."""
+
+    number: int
+    start: int
+    first: int
+    last: int
+    speech_windows: int
+    end: int | None = None
+    final_audio: Floats | None = None
+    guessed: tuple[int, str] | None = None
+    """What was recognised in its last pause, and where that pause began."""
+    guessing: int | None = None
+    next_partial: int = 0
+    partials: int = 0
+    confidence: float | None = None
+
+
+class UtteranceStream:
+    def __init__(self, sample_rate_hz: int, start_ms: int) -> None:
+        self.rate = sample_rate_hz
+        self.voice = VoiceState(sample_rate_hz)
+        self.stable = StablePrefix()
+        self.current: Utterance | None = None
+        self._window = WINDOW[sample_rate_hz]
+        self._gate = EnergyGate()
+        self._endpointer = Endpointer()
+        self._base = self._at(start_ms)
+        """Position of the endpointer's window 0."""
+        self._windows = 0
+        self._audio = bytearray()
+        self._audio_start = self._base
+        self._level = TARGET_RMS
+        self._count = 0
+
+    @property
+    def position(self) -> int:
+        """Behind the last judged window."""
+        return self._base + self._windows * self._window
+
+    @property
+    def received(self) -> int:
+        return self._audio_start + len(self._audio) // 2
+
+    def ms(self, position: int) -> int:
+        return position * 1000 // self.rate
+
+    def push(self, pcm: bytes) -> None:
+        self._audio += pcm
+
+    def next_window_ready(self) -> bool:
+        return self.received - self.position >= self._window
+
+    def next_window(self) -> tuple[Floats, bool] | None:
+        """The next whole window, brought to the level at which the model hears best, and whether it is worth asking."""
+        at = (self.position - self._audio_start) * 2
+        if len(self._audio) - at < self._window * 2:
+            return None
+        samples = to_float(self._audio[at : at + self._window * 2])
+        level = rms(samples)
+        self._level = max(level, self._level * 0.999, 0.004)
+        return samples * min(MAX_VAD_GAIN, TARGET_RMS / self._level), self._gate.open(level)
+
+    def judge(self, probability: float) -> Step:
+        """Moves over the window that was judged."""
+        step = self._endpointer.step(probability)
+        self._windows += 1
+        if step is Step.STARTED:
+            first = self._place(self._endpointer.first)
+            start = max(self._audio_start, first - self._at(PRE_ROLL_MS))
+            self._count += 1
+            self.stable = StablePrefix()
+            self.current = Utterance(self._count, start, first, self.position, self._endpointer.speech_windows)
+            self.current.next_partial = first + self._at(FIRST_PARTIAL_MS)
+        utterance = self.current
+        if utterance is not None:
+            utterance.last = self._place(self._endpointer.last + 1)
+            utterance.speech_windows = self._endpointer.speech_windows
+            if step is Step.RESUMED:
+                utterance.guessed = utterance.guessing = None
+        elif step is Step.NOTHING:
+            self._forget_silence()
+        return step
+
+    def flush(self) -> bool:
+        """No more windows will complete this utterance; whether there was one in progress."""
+        return self._endpointer.stop() and self.current is not None
+
+    def finish_utterance(self) -> Utterance:
+        """Takes the utterance out, with its audio."""
+        utterance = self.current
+        assert utterance is not None
+        self.current = None
+        utterance.end = self.position
+        utterance.final_audio = self.audio(utterance.start, min(utterance.last + self._at(POST_ROLL_MS), self.received))
+        return utterance
+
+    def cut_utterance(self) -> Utterance:
+        """Ends an utterance that is too long at its quietest moment in the last seconds; the rest begins the next."""
+        utterance = self.current
+        assert utterance is not None
+        at = self._quietest(utterance.first + (self.position - utterance.first) * 2 // 3, self.position)
+        utterance.end = utterance.last = at
+        utterance.final_audio = self.audio(utterance.start, at)
+        self._count += 1
+        self.stable = StablePrefix()
+        self._endpointer.go_on_after_cut((at - self._base) // self._window)
+        self.current = Utterance(self._count, at, at, self.position, 1)
+        self.current.next_partial = self.position + self._at(PARTIAL_EVERY_MS)
+        return utterance
+
+    def skip(self, ms: int) -> None:
+        """A gap; whoever calls has flushed before."""
+        self._base = self.received + self._at(ms)
+        self._windows = 0
+        self._endpointer = Endpointer()
+        self.voice = VoiceState(self.rate)
+        self._audio = bytearray()
+        self._audio_start = self._base
+
+    def audio(self, start: int, end: int) -> Floats:
+        at = max(0, start - self._audio_start) * 2
+        return to_float(self._audio[at : (end - self._audio_start) * 2])
+
+    def release(self, position: int) -> None:
+        """Audio before ``position``, less the pre-roll, is not needed any more."""
+        keep = min(position, self.current.start if self.current else position - self._at(PRE_ROLL_MS + 200))
+        drop = keep - self._audio_start
+        if drop > 0:
+            del self._audio[: drop * 2]
+            self._audio_start = keep
+
+    def _forget_silence(self) -> None:
+        if self.position - self._audio_start > self.rate:
+            self.release(self.position)
+
+    def _quietest(self, start: int, end: int) -> int:
+        samples = self.audio(start, end)
+        step = self._window
+        levels = [rms(samples[at : at + step]) for at in range(0, max(1, len(samples) - step), step)]
+        return start + levels.index(min(levels)) * step
+
+    def _place(self, window: int) -> int:
+        return self._base + window * self._window
+
+    def _at(self, ms: int) -> int:
+        return ms * self.rate // 1000
