@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import uvicorn
@@ -188,12 +189,24 @@ async def _serve(settings: Settings, announce_key: Callable[[str], None]) -> int
                 date_header=True,
                 timeout_graceful_shutdown=3,
             )
-            server = uvicorn.Server(config)
+            server = _Server(config)
+            loop = asyncio.get_running_loop()
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(signum, server.handle_exit, signum, None)
             log.info("listening on %s", settings.base_url)
             await server.serve(sockets=[listening])
     finally:
         listening.close()
     return 0
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises them again when it has stopped, which would end the process before the
+    streams, the engines and the store were closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
 
 
 def _listen(host: str, port: int) -> socket.socket:

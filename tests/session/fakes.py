@@ -111,6 +111,9 @@ class FakeTranslator:
         self.broken = False
         self.asked: list[tuple[str, str, str]] = []
 
+    async def warm(self, source: str, target: str) -> None:
+        self.warmed = (source, target)
+
     async def translate(self, text: str, source: str, target: str) -> str:
         self.asked.append((text, source, target))
         if self.broken:

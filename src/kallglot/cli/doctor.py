@@ -31,9 +31,9 @@ async def _show_languages(console: Console, settings: Settings) -> None:
                     language.code,
                     language.name,
                     language.recognition or "–",
-                    ", ".join(str(target) for target in language.translation_to) or "–",
+                    ", ".join(target.language for target in language.translation_to) or "–",
                     language.synthesis or "–",
-                    language.note or "",
+                    next((target.note for target in language.translation_to if target.note), ""),
                 )
         console.print(table)
         spoken = [language.code for language in registry.languages() if language.synthesis]

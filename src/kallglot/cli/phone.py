@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 import soundfile  # pyright: ignore[reportMissingTypeStubs]
-import soxr
+import soxr  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 

@@ -17,7 +17,7 @@ def http_protocol(door: StreamDoor) -> type[HttpToolsProtocol]:
         def data_received(self, data: bytes) -> None:
             self._unset_keepalive_if_required()
             try:
-                self.parser.feed_data(data)
+                self.parser.feed_data(data)  # pyright: ignore[reportOptionalMemberAccess]
             except httptools.HttpParserUpgrade as upgrade:
                 if self._should_upgrade():
                     self._hand_over(data[cast(int, upgrade.args[0]) :])

@@ -75,6 +75,7 @@ class Interpreter:
         await self._settled.wait()
 
     async def translate_forever(self) -> None:
+        await self._warm()
         while True:
             await self._wake_translate.wait()
             self._wake_translate.clear()
@@ -100,6 +101,16 @@ class Interpreter:
                 except Exception:
                     log.exception("turn %s could not be spoken", turn_id)
                     self._around.warn("synthesis_failed", f"A translation could not be spoken in {language}.")
+
+    async def _warm(self) -> None:
+        source = self._around.speaker().language
+        for target in self._around.plan().captions if source else ():
+            translator = self._engines.translator(source or "", target)
+            if translator is not None:
+                try:
+                    await translator.warm(source or "", target)
+                except EngineError as error:
+                    log.warning("translation %s to %s is not ready: %s", source, target, error)
 
     async def _interpret(self, utterance: Utterance) -> None:
         source = utterance.language or self._around.speaker().language

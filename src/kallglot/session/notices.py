@@ -22,6 +22,10 @@ def notices(session: Session) -> list[Warned]:
         unavailable("transcription.terms were stored, but recognition isn't biased towards them yet.")
     if session.transcription.get("profanity_filter"):
         unavailable("transcription.profanity_filter was stored, but nothing is filtered yet.")
+    if session.translation.get("formality") not in (None, "default"):
+        unavailable("translation.formality was stored, but translations don't follow it yet.")
+    if session.webhook_url is not None:
+        unavailable("webhook_url was stored, but no webhooks are sent yet.")
     if session.carrier is not None:
         unavailable(f"Nothing is dialled or answered at {session.carrier} yet; audio comes over this stream.")
     return found

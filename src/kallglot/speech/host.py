@@ -52,7 +52,7 @@ class HostedStream:
         self._host = host
         self._on_event = on_event
         self._kept: deque[tuple[float, bytes]] = deque()
-        """What the child has not dealt with: where it ends in ms, and the frame. The first ``_sent`` are on their way."""
+        """What the child has not dealt with: where it ends in ms, and the frame; the first ``_sent`` are under way."""
         self._sent = 0
         self._end_ms = 0.0
         self._committed_ms = 0

@@ -113,6 +113,10 @@ class Recognizer(Protocol):
 class Translator(Protocol):
     name: str
 
+    async def warm(self, source: str, target: str) -> None:
+        """Makes ready what the first translation would else wait for; nothing when it is."""
+        ...
+
     async def translate(self, text: str, source: str, target: str) -> str:
         """Translates one utterance. Languages are BCP 47. Raises :class:`EngineError`."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from kallglot.accounts.model import ApiKey, Organization, PhoneNumber
 from kallglot.session.model import Participant, Session, Translation, Turn, Usage
@@ -45,7 +45,7 @@ def session_row(one: Session) -> dict[str, Any]:
     usage = values.pop("usage")
     values |= dict.fromkeys(_USAGE) if usage is None else asdict(usage)
     values["participants"] = participants(one.participants)
-    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+    return {name: dict(cast(Row, value)) if isinstance(value, Mapping) else value for name, value in values.items()}
 
 
 def participants(some: tuple[Participant, ...] | list[Participant]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import soxr
+import soxr  # pyright: ignore[reportMissingTypeStubs]
 
 from kallglot.audio.levels import Floats, normalise
 

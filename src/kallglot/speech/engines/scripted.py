@@ -225,6 +225,9 @@ class ScriptedTranslator(_Scripted):
     def pairs(self) -> frozenset[tuple[str, str]]:
         return frozenset((a, b) for a in self._script.languages for b in self._script.languages if base(a) != base(b))
 
+    async def warm(self, source: str, target: str) -> None:
+        return
+
     async def translate(self, text: str, source: str, target: str) -> str:
         if self._script.delay_ms.translation:
             await asyncio.sleep(self._script.delay_ms.translation / 1000)

@@ -5,12 +5,12 @@ The model file is the one in the ``silero-vad`` wheel; the package itself is nev
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -44,10 +44,11 @@ class VoiceState:
 
 class Silero:
     def __init__(self, path: Path) -> None:
+        onnxruntime: Any = importlib.import_module("onnxruntime")
         onnxruntime.set_default_logger_severity(3)
-        options = onnxruntime.SessionOptions()
+        options: Any = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def probabilities(self, windows: list[tuple[VoiceState, Floats]]) -> list[float]:
         """The probability of speech in each window; all of one sample rate. Moves the states on."""
@@ -57,7 +58,7 @@ class Silero:
         batch = np.stack([np.concatenate((state.context, window)) for state, window in windows])
         memory = np.stack([state.memory for state, _ in windows], axis=1)
         feed: dict[str, Any] = {"input": batch, "state": memory, "sr": np.array(rate, np.int64)}
-        outputs: Any = self._session.run(["output", "stateN"], feed)  # pyright: ignore[reportUnknownMemberType]
+        outputs: Any = self._session.run(["output", "stateN"], feed)
         found: Floats = outputs[0]
         moved: Floats = outputs[1]
         for number, (state, window) in enumerate(windows):
