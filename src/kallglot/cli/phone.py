@@ -109,7 +109,6 @@ class Phone:
             due += FRAME_MS / 1000
             if not fast:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-        self._last_news = time.monotonic()
 
     async def type(self, text: str, speaker: str) -> None:
         await self.send({"type": "text.input", "speaker": speaker, "text": text})
@@ -117,12 +116,12 @@ class Phone:
 
     async def listen(self, speaker: str, *, at_most: float = 60.0) -> None:
         """Holds the line, with silence on it, until nothing new has come for a while and nothing plays any more."""
-        end = time.monotonic() + at_most
+        self._last_news = time.monotonic()
+        end = self._last_news + at_most
         while time.monotonic() < end and self.record.ended is None and not self._reader.done():
             if not self._playing and time.monotonic() - self._last_news > QUIET_SECONDS:
                 return
             await self.say(np.zeros(FRAME_SAMPLES * 5, np.int16), speaker)
-            self._last_news -= 0.1 if self._playing else 0.0
 
     async def send(self, message: Message) -> None:
         await self._socket.send(json.dumps(message))

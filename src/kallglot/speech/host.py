@@ -55,14 +55,14 @@ class HostedStream:
         """What the child has not dealt with: where it ends in ms, and the frame; the first ``_sent`` are under way."""
         self._sent = 0
         self._end_ms = 0.0
-        self._committed_ms = 0
+        self._kept_audio_ms = 0.0
         self._dropped_ms = 0.0
         self._draining: dict[bytes, asyncio.Future[None]] = {}
         self._tokens = 0
 
     @property
     def backlog_ms(self) -> int:
-        return max(0, round(self._end_ms - self._committed_ms))
+        return round(self._kept_audio_ms)
 
     @property
     def dropped_ms(self) -> int:
@@ -73,9 +73,11 @@ class HostedStream:
         return self._sent < len(self._kept)
 
     def push(self, pcm: bytes | memoryview) -> None:
-        self._end_ms += len(pcm) / 2 * 1000 / self.options.sample_rate_hz
+        length_ms = len(pcm) / 2 * 1000 / self.options.sample_rate_hz
+        self._end_ms += length_ms
+        self._kept_audio_ms += length_ms
         self._keep(frames.encode(Kind.AUDIO, self.number, bytes(pcm)))
-        if self._end_ms - self._committed_ms > KEEP_MS:
+        while self._kept_audio_ms > KEEP_MS:
             self._drop_oldest()
 
     def skip(self, ms: int) -> None:
@@ -158,10 +160,25 @@ class HostedStream:
         return float(int.from_bytes(payload, "big")) if kind == Kind.SKIP else 0.0
 
     def _commit(self, ms: int) -> None:
-        self._committed_ms = max(self._committed_ms, ms)
         while self._kept and self._sent and self._kept[0][0] <= ms and not self._waits_for(self._kept[0][1]):
-            self._kept.popleft()
+            _, frame = self._kept.popleft()
             self._sent -= 1
+            if frame[4] == Kind.AUDIO:
+                self._kept_audio_ms -= self._length_ms(frame)
+
+        if self._kept and self._sent:
+            self._trim(ms)
+
+    def _trim(self, ms: int) -> None:
+        """Cuts off the part of the first kept audio that was dealt with, so that nobody hears it twice."""
+        end_ms, frame = self._kept[0]
+        length = self._length_ms(frame)
+        if frame[4] != Kind.AUDIO or end_ms - length >= ms:
+            return
+        cut = round((ms - end_ms + length) * self.options.sample_rate_hz / 1000) * 2
+        rest = frames.encode(Kind.AUDIO, self.number, frame[9 + cut :])
+        self._kept_audio_ms -= length - self._length_ms(rest)
+        self._kept[0] = (end_ms, rest)
 
     def _waits_for(self, frame: bytes) -> bool:
         return frame[4] == Kind.DRAIN and frame[9:] in self._draining
@@ -176,11 +193,13 @@ class HostedStream:
         for index, (end_ms, frame) in enumerate(self._kept):
             if frame[4] == Kind.AUDIO:
                 length = self._length_ms(frame)
+                self._kept_audio_ms -= length
                 if index >= self._sent:
                     self._dropped_ms += length
                 gap = frames.encode(Kind.SKIP, self.number, round(length).to_bytes(8, "big"))
                 self._kept[index] = (end_ms, gap)
                 return
+        self._kept_audio_ms = 0.0
 
 
 def _event(told: list[Any]) -> RecognizerEvent:

@@ -43,7 +43,8 @@ class Listening:
         self.owed: dict[int, Utterance] = {}
         """Ended utterances whose final text has not been told, in order."""
         self.texts: dict[int, tuple[str, float | None]] = {}
-        self.drains: list[bytes] = []
+        self.drains: list[tuple[bytes, int]] = []
+        """Who waits, and for the finals of which utterance and all before it."""
         self.committed_ms = 0
         self.decode_seconds = 0.0
 
@@ -135,7 +136,7 @@ class Worker:
 
     def _mark(self, stream: Listening, kind: Kind, payload: bytes) -> None:
         if kind is Kind.DRAIN:
-            stream.drains.append(payload)
+            stream.drains.append((payload, stream.utterances.count))
             self._settle(stream)
             return
         if stream.utterances.flush():
@@ -262,7 +263,7 @@ class Worker:
         while stream.owed:
             number = next(iter(stream.owed))
             if number not in stream.texts:
-                return
+                break
             utterance = stream.owed.pop(number)
             text, confidence = stream.texts.pop(number)
             utterances = stream.utterances
@@ -271,10 +272,10 @@ class Worker:
                 self._tell(stream, "final", start, end, text, confidence)
             assert utterance.end is not None
             self._commit_to(stream, utterances.ms(utterance.end))
-        if not stream.inbox and stream.utterances.current is None:
-            drains, stream.drains = stream.drains, []
-            for token in drains:
-                self._send(frames.encode(Kind.DRAINED, stream.number, token))
+        current = stream.utterances.current
+        pending = min((*stream.owed, *((current.number,) if current else ())), default=None)
+        while stream.drains and (pending is None or pending > stream.drains[0][1]):
+            self._send(frames.encode(Kind.DRAINED, stream.number, stream.drains.pop(0)[0]))
 
     def _commit(self, stream: Listening, *, force: bool = False) -> None:
         """Silence is dealt with as soon as it was heard, but for what the next utterance's beginning may need."""

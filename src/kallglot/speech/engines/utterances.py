@@ -57,7 +57,7 @@ class UtteranceStream:
         self._audio = bytearray()
         self._audio_start = self._base
         self._level = TARGET_RMS
-        self._count = 0
+        self.count = 0
 
     @property
     def position(self) -> int:
@@ -94,9 +94,9 @@ class UtteranceStream:
         if step is Step.STARTED:
             first = self._place(self._endpointer.first)
             start = max(self._audio_start, first - self._at(PRE_ROLL_MS))
-            self._count += 1
+            self.count += 1
             self.stable = StablePrefix()
-            self.current = Utterance(self._count, start, first, self.position, self._endpointer.speech_windows)
+            self.current = Utterance(self.count, start, first, self.position, self._endpointer.speech_windows)
             self.current.next_partial = first + self._at(FIRST_PARTIAL_MS)
         utterance = self.current
         if utterance is not None:
@@ -128,10 +128,10 @@ class UtteranceStream:
         at = self._quietest(utterance.first + (self.position - utterance.first) * 2 // 3, self.position)
         utterance.end = utterance.last = at
         utterance.final_audio = self.audio(utterance.start, at)
-        self._count += 1
+        self.count += 1
         self.stable = StablePrefix()
         self._endpointer.go_on_after_cut((at - self._base) // self._window)
-        self.current = Utterance(self._count, at, at, self.position, 1)
+        self.current = Utterance(self.count, at, at, self.position, 1)
         self.current.next_partial = self.position + self._at(PARTIAL_EVERY_MS)
         return utterance
 
