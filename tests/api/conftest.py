@@ -35,6 +35,7 @@ class Api:
     client: httpx.AsyncClient
     board: Switchboard
     registry: EngineRegistry
+    services: ApiServices
     problems: list[str] = field(default_factory=list)
     busy: list[int] = field(default_factory=list)
 
@@ -91,23 +92,21 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     board = Switchboard(journal, registry, clock, Limits())
     problems: list[str] = []
     busy: list[int] = []
-    app = create_api(
-        ApiServices(
-            store=store,
-            sessions=board,
-            languages=registry,
-            clock=clock,
-            tokens=StreamTokens(b"0" * 32, clock),
-            base_url="http://testserver",
-            stream_base_url="ws://testserver",
-            max_body_bytes=65_536,
-            readiness=lambda: problems,
-            admission=lambda: busy[0] if busy else None,
-        )
+    services = ApiServices(
+        store=store,
+        sessions=board,
+        languages=registry,
+        clock=clock,
+        tokens=StreamTokens(b"0" * 32, clock),
+        base_url="http://testserver",
+        stream_base_url="ws://testserver",
+        max_body_bytes=65_536,
+        readiness=lambda: problems,
+        admission=lambda: busy[0] if busy else None,
     )
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=create_api(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
-        yield Api(store, journal, clock, secret, client, board, registry, problems, busy)
+        yield Api(store, journal, clock, secret, client, board, registry, services, problems, busy)
     await board.close()
     await registry.close()
     await journal.close()

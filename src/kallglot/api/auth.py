@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -14,8 +13,6 @@ from kallglot.accounts.model import ApiKey, Organization
 from kallglot.accounts.plans import Plan, plan_named
 from kallglot.api.services import ApiServices, services
 from kallglot.errors import KallglotError
-
-LAST_USED_EVERY: Final = timedelta(minutes=1)
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key: sk_live_… or sk_test_…")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey", description="The same key.")
@@ -68,7 +65,7 @@ async def _check(request: Request, given: ApiServices, scope: str, group: str) -
         raise KallglotError("organization_suspended", "The organization is suspended.")
     if scope not in key.scopes:
         raise KallglotError("insufficient_permissions", f"The API key lacks the scope {scope}.")
-    if key.last_used_at is None or now - key.last_used_at >= LAST_USED_EVERY:
+    if given.key_uses.due(key.id, key.last_used_at, now):
         async with given.store.write() as unit:
             await unit.api_keys.used(key.id, now)
     return caller

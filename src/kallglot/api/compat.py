@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import StringConstraints, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from kallglot.api.body import parse
-from kallglot.api.models import PhoneNumber, Request, Short
+from kallglot.api.models import PhoneNumber, Request, Short, SipUri
 from kallglot.errors import KallglotError
 from kallglot.session.model import Session
 
@@ -26,10 +26,10 @@ class Provider(Request):
     phone_number: PhoneNumber | None = None
     call_sid: Short | None = None
     call_control_id: Short | None = None
-    sip_uri: Annotated[str, StringConstraints(max_length=500, pattern=r"^sips?:.+")] | None = None
+    sip_uri: SipUri | None = None
     credentials: _Credentials | None = None
     transport: Literal["udp", "tcp", "tls"] | None = None
-    codecs: list[Short] | None = None
+    codecs: Annotated[list[Short], Field(max_length=16)] | None = None
 
     @model_validator(mode="after")
     def _fields_of_its_type(self) -> Provider:
@@ -73,6 +73,18 @@ def stored(provider: Provider) -> dict[str, Any]:
     if provider.credentials is not None:
         kept["credentials"] = {"username": provider.credentials.username}
     return kept
+
+
+MODELS: Final = (Provider,)
+
+
+def describe(create_session: dict[str, Any]) -> None:
+    """Adds the older form to the JSON Schema of the request that creates a session."""
+    create_session["properties"]["provider"] = {
+        "anyOf": [{"$ref": "#/components/schemas/Provider"}, {"type": "null"}],
+        "deprecated": True,
+        "description": "The older form of routing.",
+    }
 
 
 def answered(session: Session, view: dict[str, Any]) -> dict[str, Any]:

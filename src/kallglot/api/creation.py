@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import combinations
 from typing import Any
 
 from kallglot.api.auth import Caller
@@ -22,19 +23,11 @@ class Route:
     phone_number: str | None = None
 
 
-async def new_session(
-    asked: CreateSession, provider: Provider | None, caller: Caller, given: ApiServices, numbers: PhoneNumberRepository
-) -> Session:
-    """Raises what the request is refused for; nothing is stored or charged here."""
+def new_session(asked: CreateSession, provider: Provider | None, caller: Caller, given: ApiServices) -> Session:
+    """The session, but for the carrier that :func:`route` finds. Raises what the request is refused for."""
     _refuse_what_is_not_there(asked)
     participants = _participants(asked)
-    source, target = _first(participants, "customer"), _first(participants, "agent")
-    missing = given.languages.missing_for(source, target)
-    if missing is not None:
-        raise KallglotError("unsupported_language_pair", missing, param="target_language")
-    route = await _route(asked.routing, caller, numbers)
-    if provider is not None:
-        route = Route(provider.type, provider.phone_number)
+    _check_languages(participants, given)
     now = given.clock.now()
     return Session(
         id=new_id(SESSION),
@@ -44,11 +37,11 @@ async def new_session(
         mode=asked.mode,
         participants=participants,
         created_at=now,
-        source_language=source,
-        target_language=target,
+        source_language=asked.source_language or _first(participants, "customer"),
+        target_language=asked.target_language or _first(participants, "agent"),
         api_key_id=caller.key.id,
-        carrier=route.carrier,
-        phone_number=route.phone_number,
+        carrier=None if provider is None else provider.type,
+        phone_number=None if provider is None else provider.phone_number,
         routing=_kept_routing(asked.routing),
         provider=None if provider is None else stored(provider),
         voice=_kept_voice(asked),
@@ -96,24 +89,37 @@ def _first(participants: tuple[Participant, ...], role: Role) -> str | None:
     return next((one.language for one in participants if one.role == role and one.language), None)
 
 
-async def _route(routing: Routing | None, caller: Caller, numbers: PhoneNumberRepository) -> Route:
-    """connection, then SIP, then an owned number; asking for none is a session of streams only."""
+def _check_languages(participants: tuple[Participant, ...], given: ApiServices) -> None:
+    """Everyone hears everyone: each two languages spoken in the session have to be served."""
+    spoken = list(dict.fromkeys(one.language for one in participants))
+    if len(spoken) > 1:
+        pairs = list(combinations(spoken, 2))
+    else:
+        pairs = [(spoken[0], spoken[0] if len(participants) > 1 else None)]
+    for source, target in pairs:
+        missing = given.languages.missing_for(source, target)
+        if missing is not None:
+            raise KallglotError("unsupported_language_pair", missing, param="target_language")
+
+
+async def route(routing: Routing | None, caller: Caller, numbers: PhoneNumberRepository) -> Route:
+    """connection, then SIP, then an owned number; no routing at all is a session of streams only."""
     if routing is None:
         return Route()
     if routing.connection_id is not None:
         raise KallglotError(
             "connection_not_found", f"There is no connection {routing.connection_id}.", param="routing.connection_id"
         )
+    for dials, param in (
+        (routing.direction == "outbound", "routing.direction"),
+        (routing.sip is not None and routing.sip.uri is not None, "routing.sip.uri"),
+    ):
+        if dials:
+            message = "This version does not dial; the call has to come in."
+            raise KallglotError("feature_not_available", message, param=param)
     if routing.type is None and routing.phone_number is None:
-        if routing.direction is not None:
-            raise KallglotError(
-                "routing_unavailable", "There is no default connection; name a way in routing.", param="routing"
-            )
-        return Route()
-    if routing.direction == "outbound" or (routing.sip is not None and routing.sip.uri is not None):
-        raise KallglotError(
-            "feature_not_available", "This version does not dial; the call has to come in.", param="routing.direction"
-        )
+        message = "routing names no way to the call: expected phone_number, connection_id or type."
+        raise KallglotError("routing_unavailable", message, param="routing")
     if routing.type == "sip":
         return Route("sip")
     owned = await numbers.owned(caller.organization_id, routing.phone_number or "")

@@ -79,7 +79,7 @@ class Idempotency:
                 return _response(known.status, known.body, {**(headers or {}), "Idempotent-Replayed": "true"})
             if self._clock.monotonic() >= deadline:
                 raise _conflict()
-            await self._wait_for(scope)
+            await self._wait_for(scope, deadline)
         done = self._running[scope] = asyncio.Event()
         try:
             status, answer = await work(Finish(scope, owner, self._clock))
@@ -100,11 +100,20 @@ class Idempotency:
         async with self._store.write() as unit:
             await unit.idempotency.release(scope, owner)
 
-    async def _wait_for(self, scope: IdempotencyScope) -> None:
-        running = self._running.get(scope)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
-                await (running.wait() if running is not None else asyncio.sleep(POLL_SECONDS))
+    async def _wait_for(self, scope: IdempotencyScope, deadline: float) -> None:
+        """Until the running request is over, or ``deadline``. One that runs elsewhere is looked at, without a lock."""
+        while self._clock.monotonic() < deadline:
+            running = self._running.get(scope)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await (running or asyncio.Event()).wait()
+            if running is None:
+                async with self._store.read() as unit:
+                    known = await unit.idempotency.look(scope)
+                if known is None or known.status is not None:
+                    return
+            elif running.is_set():
+                return
 
 
 def _checked(given: str) -> str:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from kallglot.accounts.model import SCOPES
 from kallglot.speech.languages import english_name
 
-_TAG: Final = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}$")
+_TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
 _ISO_639_1: Final = frozenset(
     "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en"
     " eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv"
@@ -21,19 +30,22 @@ _ISO_639_1: Final = frozenset(
     " ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st"
     " su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu".split()
 )
-_E164: Final = re.compile(r"^\+[1-9]\d{6,14}$")
+_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_NOT_IN_A_URL: Final = re.compile(r"[\s\x00-\x1f\x7f\\]")
+_MAX_VOICES: Final = 40
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 
 
 def _language(value: str) -> str:
     named = value.split("-")[0].lower()
-    if not _TAG.match(value) or (named not in _ISO_639_1 and english_name(named) == named):
+    if not _TAG.fullmatch(value) or (named not in _ISO_639_1 and english_name(named) == named):
         raise PydanticCustomError("language", "expected a BCP 47 language code like de or en-US")
     base, *rest = value.split("-")
     return "-".join([base.lower(), *(part.upper() if len(part) == 2 else part for part in rest)])
 
 
 def _phone_number(value: str) -> str:
-    if not _E164.match(value):
+    if not _E164.fullmatch(value):
         raise PydanticCustomError("phone_number", "expected an E.164 number like +14155551234")
     return value
 
@@ -41,11 +53,17 @@ def _phone_number(value: str) -> str:
 def _https_url(value: str) -> str:
     try:
         parts = urlsplit(value)
-        fine = parts.scheme == "https" and bool(parts.hostname) and (parts.port or 443) > 0
+        fine = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and not _NOT_IN_A_URL.search(value)
     except ValueError:
         fine = False
     if not fine:
         raise PydanticCustomError("url", "expected an https:// URL")
+    return value
+
+
+def _iso_8601(value: Any) -> Any:
+    if not isinstance(value, str) or not _DATE.match(value):
+        raise PydanticCustomError("datetime", "expected a time like 2026-03-26T11:00:00Z")
     return value
 
 
@@ -56,12 +74,31 @@ def _scope(value: str) -> str:
 
 
 Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Language = Annotated[str, StringConstraints(max_length=40), AfterValidator(_language)]
-PhoneNumber = Annotated[str, StringConstraints(max_length=20), AfterValidator(_phone_number)]
-HttpsUrl = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_https_url)]
+Language = Annotated[
+    str,
+    StringConstraints(max_length=40),
+    AfterValidator(_language),
+    Field(description="BCP 47", json_schema_extra={"pattern": f"^{_TAG.pattern}$"}),
+]
+PhoneNumber = Annotated[
+    str,
+    StringConstraints(max_length=20),
+    AfterValidator(_phone_number),
+    Field(description="E.164", json_schema_extra={"pattern": f"^{_E164.pattern}$"}),
+]
+HttpsUrl = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    AfterValidator(_https_url),
+    Field(json_schema_extra={"format": "uri", "pattern": "^https://"}),
+]
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_iso_8601)]
+ApiScope = Annotated[str, AfterValidator(_scope), Field(json_schema_extra={"enum": list(SCOPES)})]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=50)]
+SipUri = Annotated[str, StringConstraints(max_length=500, pattern=r"^sips?:[^\s\x00-\x1f\x7f]+$")]
+HeaderValue = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Speed = Annotated[float, Field(ge=0.5, le=2.0)]
 
 
@@ -70,15 +107,15 @@ class Request(BaseModel):
 
 
 class Sip(Request):
-    from_uri: Short | None = None
-    uri: Annotated[str, StringConstraints(max_length=500, pattern=r"^sips?:.+")] | None = None
+    from_uri: SipUri | None = None
+    uri: SipUri | None = None
     username: Short | None = None
     password: Short | None = None
     transport: Literal["udp", "tcp", "tls"] = "tls"
-    codecs: list[Literal["PCMU", "PCMA", "G722", "opus"]] | None = None
+    codecs: Annotated[list[Literal["PCMU", "PCMA", "G722", "opus"]], Field(max_length=16)] | None = None
     headers: (
         Annotated[
-            dict[Annotated[str, StringConstraints(pattern=r"^[Xx]-[A-Za-z0-9-]{1,60}$")], MetadataValue],
+            dict[Annotated[str, StringConstraints(pattern=r"^[Xx]-[A-Za-z0-9-]{1,60}$")], HeaderValue],
             Field(max_length=20),
         ]
         | None
@@ -135,10 +172,23 @@ def _voice(value: Any) -> Any:
         return value
     if {"name", "speed"} & value.keys() or not value:
         return OneVoice.model_validate(value)
-    return {_language(str(key)): OneVoice.model_validate(inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if len(value) > _MAX_VOICES:  # pyright: ignore[reportUnknownArgumentType]
+        raise PydanticCustomError("too_long", "expected at most 40 languages")
+    return {_language(str(key)): _voice_for(str(key), inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-VoiceIn = Annotated[OneVoice | Annotated[dict[str, OneVoice], Field(max_length=40)], BeforeValidator(_voice)]
+def _voice_for(language: str, value: Any) -> OneVoice:
+    try:
+        return OneVoice.model_validate(value)
+    except ValidationError as error:
+        wrong = [
+            InitErrorDetails(type=one["type"], loc=(language, *one["loc"]), input=one["input"], ctx=one.get("ctx", {}))
+            for one in error.errors(include_url=False)
+        ]
+        raise ValidationError.from_exception_data("voice", wrong) from None
+
+
+VoiceIn = Annotated[OneVoice | dict[str, OneVoice], BeforeValidator(_voice)]
 
 
 class Recording(Request):
@@ -204,9 +254,10 @@ class EndSession(Request):
 
 class CreateApiKey(Request):
     name: Short
-    livemode: bool = True
-    scopes: Annotated[list[Annotated[str, AfterValidator(_scope)]], Field(min_length=1, max_length=20)] | None = None
-    expires_at: Annotated[datetime, Field(strict=False)] | None = None
+    livemode: bool | None = None
+    """The mode of the key that asks, where it is left out."""
+    scopes: Annotated[list[ApiScope], Field(min_length=1, max_length=20)] | None = None
+    expires_at: Moment | None = None
 
 
 MODELS: Final[tuple[type[BaseModel], ...]] = (CreateSession, UpdateSession, EndSession, CreateApiKey)

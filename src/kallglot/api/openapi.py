@@ -8,41 +8,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from kallglot.api import compat, refusals
 from kallglot.api.examples import ANSWERS, REQUESTS
 from kallglot.api.models import MODELS
-from kallglot.api.problems import envelope
+from kallglot.api.problems import envelope, problem
 from kallglot.errors import KallglotError
 
-_EXAMPLE_CODES: Final[dict[int, tuple[str, str, str | None]]] = {
-    400: ("invalid_field_value", "limit: expected less than or equal to 100.", "limit"),
-    401: ("invalid_api_key", "The API key is not valid.", None),
-    402: ("insufficient_api_credits", "API credits exhausted. Purchase more credits to continue.", None),
-    403: ("insufficient_permissions", "The API key lacks the scope sessions:write.", None),
-    404: ("session_not_found", "There is no such session.", None),
-    409: ("idempotency_conflict", "A request with this Idempotency-Key is still running.", None),
-    413: ("request_too_large", "The body is larger than 1048576 bytes.", None),
-    422: ("unprocessable", "The request was refused before it was run.", None),
-    429: ("rate_limit_exceeded", "Too many requests; try again in 12 seconds.", None),
-    500: ("internal_error", "Something went wrong on our side.", None),
-    503: ("overloaded", "The server is at its limit; try again shortly.", None),
-}
-
-_ALWAYS: Final = (400, 401, 403, 413, 422, 429, 500, 503)
-_MORE: Final[dict[str, tuple[int, ...]]] = {
-    "create_session": (402, 404, 409),
-    "list_sessions": (),
-    "get_session": (404,),
-    "update_session": (404,),
-    "end_session": (404, 409),
-    "list_recordings": (404,),
-    "get_transcript": (404,),
-    "get_organization": (),
-    "create_api_key": (409,),
-    "list_api_keys": (),
-    "get_api_key": (404,),
-    "revoke_api_key": (404,),
-    "list_languages": (),
-}
+_REQUEST_ID: Final = "req_01JQ8Z5V7W3T9N4K2M6P8R1S0G"
 _TEXT_FORMATS: Final = ("text/plain", "application/x-subrip", "text/vtt")
 _IDEMPOTENT: Final = ("create_session", "end_session", "create_api_key")
 
@@ -59,15 +31,16 @@ def documented(operation: str) -> dict[str, Any]:
     if operation == "get_transcript":
         for kind in _TEXT_FORMATS:
             responses[status]["content"][kind] = {"schema": {"type": "string"}}
+    for code, errors in refusals.by_status(refusals.CODES[operation]).items():
+        responses[code] = _error(errors)
     if operation == "readiness":
         problems = {"status": "unavailable", "problems": ["the database does not answer"]}
         responses[503] = {
             "description": "Not ready.",
             "content": {"application/json": {"schema": _shape(example), "example": problems}},
         }
-    errors = sorted((*_ALWAYS, *_MORE[operation])) if operation in _MORE else [413, 500]
-    for code in errors:
-        responses.setdefault(code, _error(code))
+    for code, response in responses.items():
+        response["headers"] = _headers(operation, int(code))
     extra: dict[str, Any] = {}
     if operation in REQUESTS:
         model, request, required = REQUESTS[operation]
@@ -76,16 +49,11 @@ def documented(operation: str) -> dict[str, Any]:
             "required": required,
             "content": {"application/json": {"schema": schema, "example": request}},
         }
-    if operation in _IDEMPOTENT:
-        extra["parameters"] = [
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "Makes a repeated request answer as the first did.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-            }
-        ]
+    parameters = [_IDEMPOTENCY_KEY] if operation in _IDEMPOTENT else []
+    if operation == "list_sessions":
+        parameters.append(_METADATA_FILTER)
+    if parameters:
+        extra["parameters"] = parameters
     return {"operation_id": operation, "responses": responses, "openapi_extra": extra, "response_model": None}
 
 
@@ -101,30 +69,29 @@ def install(app: FastAPI, base_url: str) -> None:
                 routes=app.routes,
                 servers=[{"url": base_url}],
             )
-            _, definitions = models_json_schema(
-                [(model, "validation") for model in MODELS], ref_template="#/components/schemas/{model}"
-            )
+            models = [(model, "validation") for model in (*MODELS, *compat.MODELS)]
+            _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas.update(definitions.get("$defs", {}))
             schemas["Error"] = _ERROR_SCHEMA
-            schemas["Problem"] = {"type": "object", "description": "RFC 9457."}
+            schemas["Problem"] = _PROBLEM_SCHEMA
+            document["components"]["headers"] = _HEADERS
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
-            _allow_older_provider(schemas["CreateSession"])
+            compat.describe(schemas["CreateSession"])
+            _drop_what_never_comes(document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = build  # type: ignore[method-assign]
 
 
-def _allow_older_provider(create_session: dict[str, Any]) -> None:
-    create_session["properties"]["provider"] = {
-        "type": ["object", "null"],
-        "deprecated": True,
-        "description": "The older form of routing.",
-        "required": ["type"],
-        "properties": {"type": {"enum": ["twilio", "telnyx", "sip"]}},
-    }
+def _drop_what_never_comes(document: dict[str, Any]) -> None:
+    """FastAPI documents a 422 of its own for each operation with parameters; here that is a 400."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "unprocessable" not in refusals.CODES[operation["operationId"]]:
+                operation["responses"].pop("422", None)
 
 
 _ERROR_SCHEMA: Final[dict[str, Any]] = {
@@ -148,17 +115,85 @@ _ERROR_SCHEMA: Final[dict[str, Any]] = {
 }
 
 
-def _error(status: int) -> dict[str, Any]:
-    code, message, param = _EXAMPLE_CODES[status]
-    error = KallglotError(code, message, param=param, retry_after=12 if status in (409, 429, 503) else None)
+_PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "RFC 9457, for clients whose Accept prefers it.",
+    "required": ["type", "title", "status", "detail", "code", "param", "request_id", "retry_after"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "param": {"type": ["string", "null"]},
+        "request_id": {"type": ["string", "null"]},
+        "retry_after": {"type": ["integer", "null"]},
+    },
+}
+
+
+def _header(kind: str, description: str, example: Any) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}, "example": example}
+
+
+_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "X-Request-ID": _header("string", "Names this request in the server's log.", _REQUEST_ID),
+    "X-API-Credits-Remaining": _header("integer", "API credits left.", 412),
+    "X-API-Credits-Used": _header("integer", "API credits spent.", 588),
+    "X-RateLimit-Limit": _header("integer", "Requests a minute.", 120),
+    "X-RateLimit-Remaining": _header("integer", "Requests left in this window.", 118),
+    "X-RateLimit-Reset": _header("integer", "Unix second at which the window begins anew.", 1774522860),
+    "RateLimit": _header("string", "What is left, as the IETF draft writes it.", '"sessions_read";r=118;t=42'),
+    "RateLimit-Policy": _header("string", "What is allowed, likewise.", '"sessions_read";q=120;w=60'),
+    "Retry-After": _header("integer", "Seconds after which a retry may help.", 12),
+    "Deprecation": _header("string", "RFC 9745: the request has an older form.", "@1774483200"),
+    "Idempotent-Replayed": _header("string", "true: the answer of an earlier request with the same key.", "true"),
+}
+_CALLER_HEADERS: Final = tuple(_HEADERS)[1:8]
+_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes a repeated request answer as the first did.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+_METADATA_FILTER: Final[dict[str, Any]] = {
+    "name": "metadata",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "description": "metadata[key]=value: those that carry all of these, at most 10.",
+    "schema": {"type": "object", "maxProperties": 10, "additionalProperties": {"type": "string", "maxLength": 500}},
+}
+
+
+def _headers(operation: str, status: int) -> dict[str, Any]:
+    names = ["X-Request-ID"]
+    if operation not in ("health", "readiness") and status not in (401, 500):
+        names.extend(_CALLER_HEADERS)
+    if status in (409, 429) or (status == 503 and operation != "readiness"):
+        names.append("Retry-After")
+    if status < 300 and operation in _IDEMPOTENT:
+        names.append("Idempotent-Replayed")
+    if status < 300 and operation == "create_session":
+        names.append("Deprecation")
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _error(errors: list[KallglotError]) -> dict[str, Any]:
+    """One answer for all errors of a status, with an example for each."""
     return {
-        "description": code,
+        "description": ", ".join(error.code for error in errors),
         "content": {
             "application/json": {
                 "schema": {"$ref": "#/components/schemas/Error"},
-                "example": envelope(error, "req_01JQ8Z5V7W3T9N4K2M6P8R1S0G"),
+                "examples": {error.code: {"value": envelope(error, _REQUEST_ID)} for error in errors},
             },
-            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {error.code: {"value": problem(error, error.status, _REQUEST_ID)} for error in errors},
+            },
         },
     }
 

@@ -17,15 +17,17 @@ from kallglot.api.body import parse, read_json
 from kallglot.api.idempotency import Finish
 from kallglot.api.models import CreateApiKey
 from kallglot.api.openapi import documented
-from kallglot.api.ports import UnitOfWork
+from kallglot.api.ports import Page, UnitOfWork
 from kallglot.api.services import services
-from kallglot.api.sessions import Cursor, Limit, page_of
+from kallglot.api.sessions import Cursor, Limit, page_of, utc
+from kallglot.clock import iso
 from kallglot.errors import KallglotError
 from kallglot.ids import API_KEY, new_id
 
 router = APIRouter(prefix="/v1", tags=["organization"])
 
-_ID: Final = re.compile(r"^[A-Za-z0-9_]{1,64}$")
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+_AT_A_TIME: Final = 100
 
 
 @router.get("/organization", **documented("get_organization"))
@@ -41,21 +43,26 @@ async def create_key(request: Request, caller: Caller = requires("admin", "manag
     body = await read_json(request)
     asked = parse(CreateApiKey, body)
     now = given.clock.now()
-    if asked.expires_at is not None and (asked.expires_at.tzinfo is None or asked.expires_at <= now):
-        raise KallglotError("invalid_field_value", "expires_at: expected a time to come, with Z.", param="expires_at")
+    expires_at = utc(asked.expires_at, "expires_at")
+    if expires_at is not None and expires_at <= now:
+        message = f"expires_at: expected a time to come, got {iso(expires_at)}."
+        raise KallglotError("invalid_field_value", message, param="expires_at")
+    livemode = caller.livemode if asked.livemode is None else asked.livemode
+    if livemode and not caller.livemode:
+        raise KallglotError("insufficient_permissions", "A test key makes test keys only.", param="livemode")
 
     async def work(finish: Finish) -> tuple[int, bytes]:
-        secret = new_secret(asked.livemode)
+        secret = new_secret(livemode)
         key = ApiKey(
             id=new_id(API_KEY),
             organization_id=caller.organization_id,
             name=asked.name,
-            livemode=asked.livemode,
-            scopes=tuple(asked.scopes or SCOPES),
+            livemode=livemode,
+            scopes=tuple(dict.fromkeys(asked.scopes or SCOPES)),
             secret_hash=hash_secret(secret),
             hint=secret[-4:],
             created_at=now,
-            expires_at=asked.expires_at,
+            expires_at=expires_at,
         )
         answer = json.dumps(views.api_key(key, secret)).encode()
         async with given.store.write() as unit:
@@ -74,9 +81,13 @@ async def list_keys(
     starting_after: Cursor = None,
     ending_before: Cursor = None,
 ) -> dict[str, Any]:
-    """The organization's API keys, live and test, without their secrets."""
+    """The organization's API keys without their secrets: all for a live key, test keys for a test key."""
+    page = page_of(limit, starting_after, ending_before)
     async with services(request).store.read() as unit:
-        found, more = await unit.api_keys.list(caller.organization_id, page_of(limit, starting_after, ending_before))
+        for cursor, param in ((starting_after, "starting_after"), (ending_before, "ending_before")):
+            if cursor is not None and not _visible(await unit.api_keys.get(cursor), caller):
+                raise KallglotError("invalid_field_value", f"{param} names no object of this list.", param=param)
+        found, more = await _visible_keys(unit, caller, page)
     return views.listing("/v1/api_keys", [views.api_key(key) for key in found], more)
 
 
@@ -97,8 +108,29 @@ async def revoke_key(request: Request, key_id: str, caller: Caller = requires("a
         return views.api_key(await _find(unit, key_id, caller))
 
 
+async def _visible_keys(unit: UnitOfWork, caller: Caller, page: Page) -> tuple[list[ApiKey], bool]:
+    """A page of the keys that the caller may see, read past those that it may not."""
+    found: list[ApiKey] = []
+    backwards = page.ending_before is not None
+    cursor = page.ending_before if backwards else page.starting_after
+    more = True
+    while more and len(found) <= page.limit:
+        asked = Page(_AT_A_TIME, ending_before=cursor) if backwards else Page(_AT_A_TIME, starting_after=cursor)
+        keys, more = await unit.api_keys.list(caller.organization_id, asked)
+        seen = [key for key in keys if _visible(key, caller)]
+        found = [*seen, *found] if backwards else [*found, *seen]
+        if keys:
+            cursor = keys[0].id if backwards else keys[-1].id
+    more = len(found) > page.limit
+    return (found[-page.limit :] if backwards else found[: page.limit]), more
+
+
+def _visible(key: ApiKey | None, caller: Caller) -> bool:
+    return key is not None and key.organization_id == caller.organization_id and (caller.livemode or not key.livemode)
+
+
 async def _find(unit: UnitOfWork, key_id: str, caller: Caller) -> ApiKey:
-    key = await unit.api_keys.get(key_id) if _ID.match(key_id) else None
-    if key is None or key.organization_id != caller.organization_id:
+    key = await unit.api_keys.get(key_id) if _ID.fullmatch(key_id) else None
+    if key is None or not _visible(key, caller):
         raise KallglotError("resource_not_found", "There is no such API key.")
     return key

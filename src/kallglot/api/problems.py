@@ -21,25 +21,19 @@ _CODES: Final = {
 }
 """Error code by the type of the validation error; ``invalid_field_value`` for all others."""
 
+_NOT_A_FIELD: Final = ("body", "query", "path", "header", "[key]")
 
-def render(request: Request, error: KallglotError) -> Response:
+
+def render(request: Request, error: KallglotError, status: int | None = None) -> Response:
+    """``status`` is the answer's where it is not the one of the error's code."""
+    status = error.status if status is None else status
     request_id = request.scope.get("state", {}).get("request_id")
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    if error.status == 401:
+    if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if _prefers_problem(request.headers.get("accept", "")):
-        body: dict[str, Any] = {
-            "type": error.doc_url,
-            "title": error.code,
-            "status": error.status,
-            "detail": error.message,
-            "code": error.code,
-            "param": error.param,
-            "request_id": request_id,
-            "retry_after": error.retry_after,
-        }
-        return Response(json.dumps(body), error.status, headers, "application/problem+json")
-    return Response(json.dumps(envelope(error, request_id)), error.status, headers, "application/json")
+        return Response(json.dumps(problem(error, status, request_id)), status, headers, "application/problem+json")
+    return Response(json.dumps(envelope(error, request_id)), status, headers, "application/json")
 
 
 def envelope(error: KallglotError, request_id: str | None) -> dict[str, Any]:
@@ -56,13 +50,26 @@ def envelope(error: KallglotError, request_id: str | None) -> dict[str, Any]:
     }
 
 
+def problem(error: KallglotError, status: int, request_id: str | None) -> dict[str, Any]:
+    return {
+        "type": error.doc_url,
+        "title": error.code,
+        "status": status,
+        "detail": error.message,
+        "code": error.code,
+        "param": error.param,
+        "request_id": request_id,
+        "retry_after": error.retry_after,
+    }
+
+
 def from_validation(error: ValidationError) -> KallglotError:
     """The first thing that is wrong, in the catalogue's terms."""
     return from_details(error.errors(include_url=False)[0])
 
 
 def from_details(details: ErrorDetails) -> KallglotError:
-    location = [part for part in details["loc"] if part not in ("body", "query", "path", "header")]
+    location = [part for part in details["loc"] if part not in _NOT_A_FIELD]
     param = ".".join(str(part) for part in location) or None
     name = param or "The body"
     code = _CODES.get(details["type"], "invalid_field_value")

@@ -27,9 +27,14 @@ class RateLimiter:
         self._window = 0
         self._counts: dict[tuple[str, bool, str], int] = {}
 
+    @property
+    def windows(self) -> int:
+        """How many are being counted."""
+        return len(self._counts)
+
     def take(self, organization_id: str, livemode: bool, group: str, limit: int, now: float) -> Allowed:
         window = int(now) // WINDOW_S
-        if window != self._window or len(self._counts) > MAX_WINDOWS:
+        if window != self._window or len(self._counts) >= MAX_WINDOWS:
             self._window, self._counts = window, {}
         key = (organization_id, livemode, group)
         reset_at = (window + 1) * WINDOW_S

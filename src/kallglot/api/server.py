@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kallglot.api import health, organization, problems, sessions, transcripts
@@ -23,6 +24,7 @@ __all__ = ["ApiServices", "create_api"]
 log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
+ROUTERS = (sessions.router, transcripts.router, organization.router, health.router)
 
 
 def create_api(given: ApiServices) -> FastAPI:
@@ -35,7 +37,7 @@ def create_api(given: ApiServices) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = given
-    for router in (sessions.router, transcripts.router, organization.router, health.router):
+    for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(KallglotError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -81,6 +83,8 @@ class EveryRequest:
 
         try:
             await self._app(scope, bounded_receive, send_with_headers)
+        except ClientDisconnect:
+            log.info("%s %s: the client went away (%s)", scope["method"], scope["path"], request_id)
         except Exception as error:
             if begun:
                 raise
@@ -100,14 +104,24 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return problems.render(request, problems.from_details(error.errors()[0]))
 
 
+def _allowed(request: Request, named: str) -> str:
+    """Every method of the address: the router ``named`` only those of the first route that has it."""
+    methods = {method.strip() for method in named.split(",") if method.strip()}
+    for router in ROUTERS:
+        for route in router.routes:
+            if isinstance(route, Route) and route.path_regex.fullmatch(request.url.path):
+                methods |= route.methods or set()
+    return ", ".join(sorted(methods))
+
+
 async def _unrouted(request: Request, error: Exception) -> Response:
     """Unknown paths, and known ones with a method that they don't take: both name nothing that there is."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        message = f"{request.method} is not what this address takes."
-        response = problems.render(request, KallglotError("resource_not_found", message))
-        response.status_code = 405
-        response.headers.update(error.headers or {})
+        allowed = _allowed(request, (error.headers or {}).get("Allow", ""))
+        message = f"{request.method} is not what this address takes; it takes {allowed}."
+        response = problems.render(request, KallglotError("resource_not_found", message), 405)
+        response.headers["Allow"] = allowed
         return response
     if error.status_code == 404:
         return problems.render(request, KallglotError("resource_not_found", "There is nothing at this address."))

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from starlette.requests import Request
 
 from kallglot.api.idempotency import Idempotency
+from kallglot.api.keyuse import KeyUses
 from kallglot.api.ports import SessionControl, Store
 from kallglot.api.ratelimit import RateLimiter
 from kallglot.clock import Clock
@@ -38,9 +39,12 @@ class ApiServices:
     stream_base_url: str
     max_body_bytes: int = 1_048_576
     never_connected_seconds: float = 1800.0
+    sip_domain: str | None = None
+    """Where SIP calls to a session arrive; None while nothing answers there."""
     readiness: Callable[[], Sequence[str]] = lambda: ()
     admission: Callable[[], int | None] = lambda: None
     limiter: RateLimiter = field(default_factory=RateLimiter)
+    key_uses: KeyUses = field(default_factory=KeyUses)
     idempotency: Idempotency = field(init=False)
 
     def __post_init__(self) -> None:

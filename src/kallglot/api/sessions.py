@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from kallglot.api import compat, views
 from kallglot.api.auth import Caller, requires, tell_credits
 from kallglot.api.body import parse, read_json, storable
-from kallglot.api.creation import new_session
+from kallglot.api.creation import new_session, route
 from kallglot.api.idempotency import Finish
-from kallglot.api.models import CreateSession, EndSession, UpdateSession
+from kallglot.api.models import CreateSession, EndSession, Moment, UpdateSession
 from kallglot.api.openapi import documented
 from kallglot.api.ports import Page, SessionFilter
 from kallglot.api.services import ApiServices, services
@@ -25,8 +25,8 @@ from kallglot.session.model import Session
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
-_ID: Final = re.compile(r"^[A-Za-z0-9_]{1,64}$")
-_METADATA_FILTER: Final = re.compile(r"^metadata\[(.{1,40})\]$")
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+_METADATA_FILTER: Final = re.compile(r"metadata\[(.{1,40})\]", re.DOTALL)
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=64, pattern=r"^[A-Za-z0-9_]+$", description="An id of the list.")]
@@ -34,7 +34,7 @@ Cursor = Annotated[str | None, Query(max_length=64, pattern=r"^[A-Za-z0-9_]+$", 
 
 async def find(given: ApiServices, caller: Caller, session_id: str) -> Session:
     """The caller's own session. Raises ``session_not_found``."""
-    if _ID.match(session_id):
+    if _ID.fullmatch(session_id):
         async with given.store.read() as unit:
             found = await unit.sessions.get(session_id, caller.organization_id, caller.livemode)
         if found is not None:
@@ -51,25 +51,29 @@ async def create(request: Request, caller: Caller = requires("sessions:write", "
     body = await read_json(request)
     current, provider = compat.take_provider(body)
     asked = parse(CreateSession, current)
-    busy_for = given.admission()
-    if busy_for is not None:
-        raise KallglotError("overloaded", "The server is at its limit; try again shortly.", retry_after=busy_for)
 
     async def work(finish: Finish) -> tuple[int, bytes]:
+        busy_for = given.admission()
+        if busy_for is not None:
+            raise KallglotError("overloaded", "The server is at its limit; try again shortly.", retry_after=busy_for)
+        session = new_session(asked, provider, caller, given)
         async with given.store.write() as unit:
-            session = await new_session(asked, provider, caller, given, unit.phone_numbers)
+            if provider is None:
+                found = await route(asked.routing, caller, unit.phone_numbers)
+                session = replace(session, carrier=found.carrier, phone_number=found.phone_number)
+            # Taking the credit locks the organization's row, so that two creations at once are counted one by one.
+            if caller.livemode and not await unit.organizations.take_credit(
+                caller.organization_id, 1, "session", session.id
+            ):
+                raise KallglotError(
+                    "insufficient_api_credits", "API credits exhausted. Purchase more credits to continue."
+                )
             live = await unit.sessions.count_live(caller.organization_id, caller.livemode)
             if live >= caller.plan.concurrent_sessions:
                 raise KallglotError(
                     "concurrent_session_limit_exceeded",
                     f"The plan allows {caller.plan.concurrent_sessions} sessions at a time.",
                     retry_after=30,
-                )
-            if caller.livemode and not await unit.organizations.take_credit(
-                caller.organization_id, 1, "session", session.id
-            ):
-                raise KallglotError(
-                    "insufficient_api_credits", "API credits exhausted. Purchase more credits to continue."
                 )
             await unit.sessions.add(session)
             answer = json.dumps(views.session(session, given)).encode()
@@ -95,8 +99,8 @@ async def list_sessions(
     mode: Annotated[
         Literal["bidirectional_translation", "assistive_translation", "ai_agent", "help_chat_voice"] | None, Query()
     ] = None,
-    created_after: Annotated[AwareDatetime | None, Query()] = None,
-    created_before: Annotated[AwareDatetime | None, Query()] = None,
+    created_after: Annotated[Moment | None, Query()] = None,
+    created_before: Annotated[Moment | None, Query()] = None,
 ) -> dict[str, Any]:
     """Sessions, newest first. ``metadata[key]=value`` finds those that carry it."""
     given = services(request)
@@ -106,8 +110,8 @@ async def list_sessions(
         status,
         mode,
         _metadata_filter(request),
-        _utc(created_after, "created_after"),
-        _utc(created_before, "created_before"),
+        utc(created_after, "created_after"),
+        utc(created_before, "created_before"),
     )
     page = page_of(limit, starting_after, ending_before)
     async with given.store.read() as unit:
@@ -176,10 +180,11 @@ async def recordings(
     ending_before: Cursor = None,
 ) -> dict[str, Any]:
     """The session's recordings: none in this version."""
-    page_of(limit, None, None)
+    page_of(limit, starting_after, ending_before)
     await find(services(request), caller, session_id)
-    if starting_after or ending_before:
-        raise KallglotError("invalid_field_value", "The cursor names no object of this list.", param="starting_after")
+    for param, cursor in (("starting_after", starting_after), ("ending_before", ending_before)):
+        if cursor is not None:
+            raise KallglotError("invalid_field_value", f"{param}: {cursor} is not in this list.", param=param)
     return views.listing(f"/v1/sessions/{session_id}/recordings", [], False)
 
 
@@ -194,7 +199,7 @@ def page_of(limit: int, starting_after: str | None, ending_before: str | None) -
 def _metadata_filter(request: Request) -> dict[str, str] | None:
     wanted: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
-        match = _METADATA_FILTER.match(name)
+        match = _METADATA_FILTER.fullmatch(name)
         if match is None:
             continue
         if not storable(name + value) or len(value) > 500 or len(wanted) >= 10:
@@ -205,10 +210,13 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
     return wanted or None
 
 
-def _utc(moment: datetime | None, name: str) -> datetime | None:
+def utc(moment: datetime | None, name: str) -> datetime | None:
+    """Raises ``invalid_field_value`` for a moment that only its own zone can hold."""
     if moment is None:
         return None
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise KallglotError("invalid_field_value", f"{name}: expected a time of this age.", param=name) from None
+        raise KallglotError(
+            "invalid_field_value", f"{name}: expected a time between the years 1 and 9999.", param=name
+        ) from None

@@ -81,7 +81,7 @@ def _cue_lines(turn: Turn, include_translations: bool, *, named: bool = True) ->
     lines = [f"{turn.speaker}: {_line(turn.text)}" if named else _line(turn.text)]
     if include_translations:
         lines.extend(_line(one.text) for one in turn.translations)
-    return lines
+    return [lines[0], *(line for line in lines[1:] if line)]
 
 
 def _cue_end(turn: Turn) -> int:

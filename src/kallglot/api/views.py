@@ -32,7 +32,7 @@ def session(one: Session, given: ApiServices) -> dict[str, Any]:
         "target_language": one.target_language,
         "participants": [asdict(participant) for participant in one.participants],
         "stream": stream,
-        "sip_uri": None,
+        "sip_uri": f"sip:{one.id}@{given.sip_domain}" if given.sip_domain and one.carrier == "sip" else None,
         "routing": _plain(one.routing),
         "voice": _plain(one.voice),
         "recording": _plain(one.recording),

@@ -12,11 +12,11 @@ START_WINDOWS: Final = 3
 """So much speech makes an utterance, about 100 ms: clicks and coughs don't."""
 PAUSE_WINDOWS: Final = 7
 """A pause after which the utterance is probably over, 224 ms: worth recognising it already."""
-END_WINDOWS: Final = 15
-"""A pause that ends the utterance, 480 ms."""
-LONG_WINDOWS: Final = 250
-END_WINDOWS_WHEN_LONG: Final = 9
-"""After 8 s a pause between clauses is a good place, 288 ms."""
+END_WINDOWS: Final = 17
+"""A pause that ends the utterance, 544 ms."""
+LONG_WINDOWS: Final = 300
+END_WINDOWS_WHEN_LONG: Final = 12
+"""After 9.6 s a pause between clauses is a good place, 384 ms."""
 MAX_WINDOWS: Final = 375
 """12 s: recognition gets slow and forgetful beyond."""
 

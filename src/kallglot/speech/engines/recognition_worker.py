@@ -23,6 +23,7 @@ from kallglot.speech.engines.utterances import (
     FEWEST_SPEECH_WINDOWS,
     PARTIAL_EVERY_MS,
     POST_ROLL_MS,
+    PRE_ROLL_MS,
     Utterance,
     UtteranceStream,
 )
@@ -282,7 +283,7 @@ class Worker:
         if stream.owed or stream.utterances.current is not None:
             return
         reached = stream.utterances.ms(stream.utterances.received if force else stream.utterances.position) - (
-            0 if force else 400
+            0 if force else PRE_ROLL_MS + 200
         )
         if force or reached - stream.committed_ms >= COMMIT_EVERY_MS:
             self._commit_to(stream, reached)

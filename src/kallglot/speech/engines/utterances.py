@@ -14,8 +14,8 @@ from kallglot.audio.levels import Floats, rms, to_float
 from kallglot.speech.engines.silero import WINDOW, VoiceState
 from kallglot.speech.stable import StablePrefix
 
-PRE_ROLL_MS: Final = 250
-POST_ROLL_MS: Final = 200
+PRE_ROLL_MS: Final = 400
+POST_ROLL_MS: Final = 100
 FIRST_PARTIAL_MS: Final = 400
 PARTIAL_EVERY_MS: Final = 400
 FEWEST_SPEECH_WINDOWS: Final = 4

@@ -1,0 +1,123 @@
+"""What each operation can be refused with, an example each, as the OpenAPI document shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from kallglot.errors import KallglotError
+
+_AUTHENTICATED: Final = (
+    "missing_api_key invalid_api_key expired_api_key revoked_api_key insufficient_permissions organization_suspended"
+    " rate_limit_exceeded internal_error"
+).split()
+_BODY: Final = "invalid_json invalid_field_value unknown_field request_too_large unprocessable".split()
+_IDEMPOTENT: Final = "idempotency_mismatch invalid_idempotency_key idempotency_conflict".split()
+_LIST: Final = "invalid_field_value conflicting_fields".split()
+_SESSION: Final = ["session_not_found"]
+
+CODES: Final[dict[str, Sequence[str]]] = {
+    "create_session": [
+        *_AUTHENTICATED,
+        *_BODY,
+        *_IDEMPOTENT,
+        "missing_required_field",
+        "conflicting_fields",
+        "invalid_mode",
+        "invalid_language_code",
+        "unsupported_language_pair",
+        "invalid_phone_number",
+        "routing_unavailable",
+        "insufficient_api_credits",
+        "organization_inactive",
+        "feature_not_available",
+        "connection_not_found",
+        "ai_agent_not_found",
+        "concurrent_session_limit_exceeded",
+        "overloaded",
+    ],
+    "list_sessions": [*_AUTHENTICATED, *_LIST, "invalid_mode"],
+    "get_session": [*_AUTHENTICATED, *_SESSION],
+    "update_session": [*_AUTHENTICATED, *_BODY, *_SESSION, "missing_required_field"],
+    "end_session": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, *_SESSION],
+    "list_recordings": [*_AUTHENTICATED, *_LIST, *_SESSION],
+    "get_transcript": [*_AUTHENTICATED, *_SESSION, "invalid_field_value"],
+    "get_organization": _AUTHENTICATED,
+    "create_api_key": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, "missing_required_field"],
+    "list_api_keys": [*_AUTHENTICATED, *_LIST],
+    "get_api_key": [*_AUTHENTICATED, "resource_not_found"],
+    "revoke_api_key": [*_AUTHENTICATED, "resource_not_found"],
+    "list_languages": _AUTHENTICATED,
+    "health": ["internal_error"],
+    "readiness": ["internal_error"],
+}
+
+_EXAMPLES: Final[dict[str, tuple[str, str | None]]] = {
+    "missing_required_field": ("name is required.", "name"),
+    "invalid_field_value": ("limit: expected less than or equal to 100, got 500.", "limit"),
+    "unknown_field": ("colour is not a field of this request.", "colour"),
+    "conflicting_fields": ("Either starting_after or ending_before, not both.", "ending_before"),
+    "invalid_language_code": (
+        'source_language: expected a BCP 47 language code like de or en-US, got "german".',
+        "source_language",
+    ),
+    "unsupported_language_pair": (
+        "No engine translates from English to Spanish: apt-get install apertium apertium-eng-spa, then restart.",
+        "target_language",
+    ),
+    "invalid_mode": (
+        "mode: expected 'bidirectional_translation', 'assistive_translation', 'ai_agent' or 'help_chat_voice',"
+        ' got "duet".',
+        "mode",
+    ),
+    "invalid_phone_number": (
+        'routing.phone_number: expected an E.164 number like +14155551234, got "123".',
+        "routing.phone_number",
+    ),
+    "routing_unavailable": (
+        "+14155551234 is not an active number of this organization.",
+        "routing.phone_number",
+    ),
+    "idempotency_mismatch": ("This Idempotency-Key was used with a different request body.", None),
+    "invalid_idempotency_key": (
+        "Idempotency-Key: 1 to 255 visible ASCII characters are expected.",
+        "Idempotency-Key",
+    ),
+    "invalid_json": ("The body is not JSON: Expecting value: line 1 column 1 (char 0).", None),
+    "missing_api_key": ("An API key is required: Authorization: Bearer sk_… or X-API-Key: sk_….", None),
+    "invalid_api_key": ("The API key is not valid.", None),
+    "expired_api_key": ("The API key has expired.", None),
+    "revoked_api_key": ("The API key was revoked.", None),
+    "insufficient_api_credits": ("API credits exhausted. Purchase more credits to continue.", None),
+    "insufficient_permissions": ("The API key lacks the scope sessions:write.", None),
+    "organization_inactive": ("The organization's subscription is not active.", None),
+    "organization_suspended": ("The organization is suspended.", None),
+    "feature_not_available": ("AI agents are not part of this version.", "ai_agent"),
+    "session_not_found": ("There is no such session.", None),
+    "ai_agent_not_found": ("There is no agent agt_01HXYZ.", "ai_agent.agent_id"),
+    "connection_not_found": ("There is no connection pcon_01HXYZ.", "routing.connection_id"),
+    "resource_not_found": ("There is no such API key.", None),
+    "idempotency_conflict": ("A request with this Idempotency-Key is still running.", None),
+    "request_too_large": ("The body is larger than 1048576 bytes.", None),
+    "unprocessable": ("The request was refused before it was run.", None),
+    "rate_limit_exceeded": ("Too many requests; try again in 12 seconds.", None),
+    "concurrent_session_limit_exceeded": ("The plan allows 10 sessions at a time.", None),
+    "internal_error": ("Something went wrong on our side.", None),
+    "overloaded": ("The server is at its limit; try again shortly.", None),
+}
+_RETRY_AFTER: Final = {
+    "idempotency_conflict": 1,
+    "rate_limit_exceeded": 12,
+    "concurrent_session_limit_exceeded": 30,
+    "overloaded": 5,
+}
+
+
+def by_status(codes: Iterable[str]) -> dict[int, list[KallglotError]]:
+    """An example of each, by HTTP status."""
+    found: dict[int, list[KallglotError]] = {}
+    for code in codes:
+        message, param = _EXAMPLES[code]
+        error = KallglotError(code, message, param=param, retry_after=_RETRY_AFTER.get(code))
+        found.setdefault(error.status, []).append(error)
+    return dict(sorted(found.items()))
