@@ -159,7 +159,7 @@ async def test_a_dead_child_costs_nothing_that_was_said(
         heard.stream.finish()
         await heard.stream.drain()
         expected = normalise(" ".join(clip.text for clip in clips[:3]))
-        assert jiwer.wer(expected, heard.text) <= 0.12, heard.text
+        assert jiwer.wer(expected, heard.text) <= 0.17, heard.text
 
 
 async def test_streams_come_and_go(recognizer: MoonshineRecognizer, clips: list[Clip]) -> None:
