@@ -10,26 +10,16 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from kallglot.speech import frames
-from kallglot.speech.frames import Frame, FrameReader, Kind
-from kallglot.speech.types import (
-    EngineError,
-    Partial,
-    RecognizerEvent,
-    RecognizerOptions,
-    Restarted,
-    SpeechStarted,
-    SpeechStopped,
-)
-from kallglot.speech.types import Final as FinalText
+from kallglot.speech.frames import FrameReader, Kind
+from kallglot.speech.hosted import HostedStream
+from kallglot.speech.types import EngineError, RecognizerEvent, RecognizerOptions
 
 log = logging.getLogger(__name__)
 
-KEEP_MS: Final = 60_000
 PING_SECONDS: Final = 2.0
 SILENT_SECONDS: Final = 8.0
 """A child that has said nothing for so long, pings unanswered, is taken for dead."""
@@ -37,183 +27,6 @@ START_SECONDS: Final = 60.0
 BACKOFF_SECONDS: Final = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
 STABLE_SECONDS: Final = 10.0
 UNSENT_BYTES: Final = 256 * 1024
-
-
-class HostedStream:
-    """A :class:`RecognizerStream` whose recogniser is in a child."""
-
-    def __init__(
-        self, host: EngineHost, number: int, options: RecognizerOptions, on_event: Callable[[RecognizerEvent], None]
-    ) -> None:
-        self.number = number
-        self.options = options
-        self.child: Child | None = None
-        self.closed = False
-        self._host = host
-        self._on_event = on_event
-        self._kept: deque[tuple[float, bytes]] = deque()
-        """What the child has not dealt with: where it ends in ms, and the frame; the first ``_sent`` are under way."""
-        self._sent = 0
-        self._end_ms = 0.0
-        self._kept_audio_ms = 0.0
-        self._dropped_ms = 0.0
-        self._draining: dict[bytes, asyncio.Future[None]] = {}
-        self._tokens = 0
-
-    @property
-    def backlog_ms(self) -> int:
-        return round(self._kept_audio_ms)
-
-    @property
-    def dropped_ms(self) -> int:
-        return round(self._dropped_ms)
-
-    @property
-    def has_unsent(self) -> bool:
-        return self._sent < len(self._kept)
-
-    def push(self, pcm: bytes | memoryview) -> None:
-        length_ms = len(pcm) / 2 * 1000 / self.options.sample_rate_hz
-        self._end_ms += length_ms
-        self._kept_audio_ms += length_ms
-        self._keep(frames.encode(Kind.AUDIO, self.number, bytes(pcm)))
-        while self._kept_audio_ms > KEEP_MS:
-            self._drop_oldest()
-
-    def skip(self, ms: int) -> None:
-        self._end_ms += ms
-        self._keep(frames.encode(Kind.SKIP, self.number, ms.to_bytes(8, "big")))
-
-    def finish(self) -> None:
-        self._keep(frames.encode(Kind.FINISH, self.number))
-
-    async def drain(self) -> None:
-        if self.closed:
-            return
-        self._tokens += 1
-        token = self._tokens.to_bytes(8, "big")
-        done = self._draining[token] = asyncio.get_running_loop().create_future()
-        self._keep(frames.encode(Kind.DRAIN, self.number, token))
-        try:
-            await done
-        finally:
-            self._draining.pop(token, None)
-
-    async def close(self) -> None:
-        self.closed = True
-        for waiting in self._draining.values():
-            waiting.cancel()
-        self._host.leave(self)
-
-    # For the host
-
-    def opening(self) -> bytes:
-        """What a child is told first; everything kept is sent after it."""
-        self._sent = 0
-        start_ms = round(self._kept_from_ms())
-        options = {
-            "rate": self.options.sample_rate_hz,
-            "language": self.options.language,
-            "partials": self.options.partials,
-            "start_ms": start_ms,
-        }
-        return frames.pack(Kind.OPEN, self.number, options)
-
-    def take_unsent(self) -> bytes:
-        _, frame = self._kept[self._sent]
-        self._sent += 1
-        return frame
-
-    def moved(self) -> None:
-        """The child behind it was replaced."""
-        if not self.closed:
-            self._on_event(Restarted(0))
-
-    def receive(self, frame: Frame) -> None:
-        if self.closed:
-            return
-        if frame.kind is Kind.COMMITTED:
-            self._commit(int.from_bytes(frame.payload, "big"))
-        elif frame.kind is Kind.DRAINED:
-            self._drained(frame.payload)
-        elif frame.kind is Kind.EVENT:
-            self._on_event(_event(frames.unpack(frame)))
-
-    def _keep(self, frame: bytes) -> None:
-        if self.closed:
-            return
-        self._kept.append((self._end_ms, frame))
-        if self.child is not None:
-            self.child.wake.set()
-
-    def _kept_from_ms(self) -> float:
-        """Where the first kept audio begins."""
-        if not self._kept:
-            return self._end_ms
-        end_ms, frame = self._kept[0]
-        return end_ms - self._length_ms(frame)
-
-    def _length_ms(self, frame: bytes) -> float:
-        kind, payload = frame[4], frame[9:]
-        if kind == Kind.AUDIO:
-            return len(payload) / 2 * 1000 / self.options.sample_rate_hz
-        return float(int.from_bytes(payload, "big")) if kind == Kind.SKIP else 0.0
-
-    def _commit(self, ms: int) -> None:
-        while self._kept and self._sent and self._kept[0][0] <= ms and not self._waits_for(self._kept[0][1]):
-            _, frame = self._kept.popleft()
-            self._sent -= 1
-            if frame[4] == Kind.AUDIO:
-                self._kept_audio_ms -= self._length_ms(frame)
-
-        if self._kept and self._sent:
-            self._trim(ms)
-
-    def _trim(self, ms: int) -> None:
-        """Cuts off the part of the first kept audio that was dealt with, so that nobody hears it twice."""
-        end_ms, frame = self._kept[0]
-        length = self._length_ms(frame)
-        if frame[4] != Kind.AUDIO or end_ms - length >= ms:
-            return
-        cut = round((ms - end_ms + length) * self.options.sample_rate_hz / 1000) * 2
-        rest = frames.encode(Kind.AUDIO, self.number, frame[9 + cut :])
-        self._kept_audio_ms -= length - self._length_ms(rest)
-        self._kept[0] = (end_ms, rest)
-
-    def _waits_for(self, frame: bytes) -> bool:
-        return frame[4] == Kind.DRAIN and frame[9:] in self._draining
-
-    def _drained(self, token: bytes) -> None:
-        waiting = self._draining.get(token)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
-
-    def _drop_oldest(self) -> None:
-        """The child is a minute behind, or away for as long: the oldest audio becomes a gap."""
-        for index, (end_ms, frame) in enumerate(self._kept):
-            if frame[4] == Kind.AUDIO:
-                length = self._length_ms(frame)
-                self._kept_audio_ms -= length
-                if index >= self._sent:
-                    self._dropped_ms += length
-                gap = frames.encode(Kind.SKIP, self.number, round(length).to_bytes(8, "big"))
-                self._kept[index] = (end_ms, gap)
-                return
-        self._kept_audio_ms = 0.0
-
-
-def _event(told: list[Any]) -> RecognizerEvent:
-    match told:
-        case ["started", at_ms]:
-            return SpeechStarted(at_ms)
-        case ["stopped", at_ms]:
-            return SpeechStopped(at_ms)
-        case ["partial", start_ms, text, stable]:
-            return Partial(text, stable, start_ms)
-        case ["final", start_ms, end_ms, text, confidence]:
-            return FinalText(text, start_ms, end_ms, confidence)
-        case _:
-            raise ValueError(f"an engine told of {told!r}")
 
 
 class Child:
@@ -301,15 +114,15 @@ class EngineHost:
         if self._closing:
             raise EngineError("the recogniser is shutting down")
         self._numbers += 1
-        stream = HostedStream(self, self._numbers, options, on_event)
+        stream = HostedStream(self._numbers, options, on_event, self.leave)
         self._place(stream)
         return stream
 
     def leave(self, stream: HostedStream) -> None:
         self._homeless.pop(stream.number, None)
-        if stream.child is not None:
-            stream.child.forget(stream)
-            stream.child = None
+        stream.wake = None
+        for child in self._children:
+            child.forget(stream)
 
     def _place(self, stream: HostedStream) -> None:
         ready = [child for child in self._children if child.ready]
@@ -317,7 +130,7 @@ class EngineHost:
             self._homeless[stream.number] = stream
             return
         child = min(ready, key=lambda one: len(one.streams))
-        stream.child = child
+        stream.wake = child.wake
         child.streams[stream.number] = stream
         child.wake.set()
 
@@ -361,7 +174,7 @@ class EngineHost:
 
     def _rehouse(self, child: Child) -> None:
         for stream in list(child.streams.values()):
-            stream.child = None
+            stream.wake = None
             self._place(stream)
             stream.moved()
 

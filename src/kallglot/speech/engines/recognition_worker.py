@@ -268,11 +268,13 @@ class Worker:
             utterance = stream.owed.pop(number)
             text, confidence = stream.texts.pop(number)
             utterances = stream.utterances
+            assert utterance.end is not None
+            reached = utterances.ms(utterance.end)
             if len(text) >= SHORTEST_TEXT:
                 start, end = utterances.ms(utterance.first), utterances.ms(utterance.last)
-                self._tell(stream, "final", start, end, text, confidence)
-            assert utterance.end is not None
-            self._commit_to(stream, utterances.ms(utterance.end))
+                # One frame: a child that dies between two would have its final told again by the next.
+                self._tell(stream, "final", start, end, text, confidence, reached)
+            self._commit_to(stream, reached)
         current = stream.utterances.current
         pending = min((*stream.owed, *((current.number,) if current else ())), default=None)
         while stream.drains and (pending is None or pending > stream.drains[0][1]):
