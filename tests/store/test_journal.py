@@ -162,3 +162,9 @@ async def test_kill_9_loses_no_turn_that_was_acknowledged(store: SqlStore, datab
         await reopened.close()
     assert [one.sequence for one in found][:acknowledged] == list(range(1, acknowledged + 1))
     assert acknowledged >= 50
+
+
+async def test_an_error_does_not_tell_what_was_said(journal: SqlJournal, live: Session) -> None:
+    with pytest.raises(IntegrityError) as failed:
+        await journal.add_turn(turn("sess_nowhere", 1))
+    assert "Grüße" not in str(failed.value)

@@ -40,7 +40,8 @@ class Database:
                 options = {"poolclass": StaticPool}
         else:
             options = {"pool_size": 10, "max_overflow": 10, "pool_pre_ping": True}
-        self.engine: AsyncEngine = create_async_engine(parsed, **options)
+        # What people said is in the parameters; it has no business in a log line about a failed statement.
+        self.engine: AsyncEngine = create_async_engine(parsed, hide_parameters=True, **options)
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
 
