@@ -1,7 +1,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kallglot.audio.endpointing import END_WINDOWS, MAX_WINDOWS, PAUSE_WINDOWS, START_WINDOWS, Endpointer, Step
+from kallglot.audio.endpointing import (
+    END_WINDOWS,
+    MAX_WINDOWS,
+    PAUSE_WINDOWS,
+    START_WINDOWS,
+    START_WITHIN,
+    Endpointer,
+    Step,
+)
 
 
 def run(endpointer: Endpointer, *spans: tuple[float, int]) -> list[tuple[int, Step]]:
@@ -59,3 +67,19 @@ def test_starts_and_ends_alternate_whatever_comes(probabilities: list[float]) ->
     steps = [endpointer.step(probability) for probability in probabilities]
     borders = [step for step in steps if step in (Step.STARTED, Step.ENDED)]
     assert borders == [Step.STARTED, Step.ENDED] * (len(borders) // 2) + [Step.STARTED] * (len(borders) % 2)
+
+
+def test_an_utterance_cut_in_a_pause_that_then_ends_has_no_speech_in_its_rest() -> None:
+    endpointer = Endpointer()
+    assert [step for _, step in run(endpointer, (0.9, MAX_WINDOWS - 3), (0.0, 4))] == [Step.STARTED, Step.CUT]
+    endpointer.go_on_after_cut(MAX_WINDOWS - 1)
+    assert endpointer.speech_windows == 0
+    assert Step.ENDED in [endpointer.step(0.0) for _ in range(END_WINDOWS)]
+
+
+@given(st.lists(st.floats(0, 1), max_size=400))
+def test_a_beginning_is_never_far_back(probabilities: list[float]) -> None:
+    endpointer = Endpointer()
+    for window, probability in enumerate(probabilities):
+        if endpointer.step(probability) is Step.STARTED:
+            assert window - endpointer.first < START_WITHIN

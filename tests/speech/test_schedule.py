@@ -45,3 +45,19 @@ def test_a_closed_stream_leaves_nothing() -> None:
     schedule.add(job(1, 2, Urgency.GUESS))
     schedule.drop(1)
     assert len(schedule) == 0
+
+
+def test_newer_audio_keeps_the_place_that_the_older_had_in_the_queue() -> None:
+    schedule = Schedule()
+    for stream in (1, 2, 3):
+        schedule.add(job(stream, 1, Urgency.PARTIAL))
+    schedule.add(job(1, 2, Urgency.PARTIAL))
+    assert taken(schedule) == [(1, 2, Urgency.PARTIAL), (2, 1, Urgency.PARTIAL), (3, 1, Urgency.PARTIAL)]
+
+
+def test_a_guess_is_forgotten_when_the_speaker_goes_on() -> None:
+    schedule = Schedule()
+    schedule.add(job(1, 1, Urgency.GUESS))
+    schedule.add(job(1, 1, Urgency.PARTIAL))
+    schedule.forget(1, Urgency.GUESS)
+    assert taken(schedule) == [(1, 1, Urgency.PARTIAL)]

@@ -10,6 +10,8 @@ START_PROBABILITY: Final = 0.5
 STAY_PROBABILITY: Final = 0.35
 START_WINDOWS: Final = 3
 """So much speech makes an utterance, about 100 ms: clicks and coughs don't."""
+START_WITHIN: Final = 8
+"""Its first speech is no further back than this many windows when it is taken for one."""
 PAUSE_WINDOWS: Final = 7
 """A pause after which the utterance is probably over, 224 ms: worth recognising it already."""
 END_WINDOWS: Final = 17
@@ -71,7 +73,7 @@ class Endpointer:
     def go_on_after_cut(self, window: int) -> None:
         """The utterance was cut before ``window``, which begins the next."""
         self.first = window
-        self.speech_windows = max(1, self._now - window)
+        self.speech_windows = max(0, self.last - window + 1)
         self._paused = False
 
     def stop(self) -> bool:
@@ -84,6 +86,8 @@ class Endpointer:
         return END_WINDOWS_WHEN_LONG if self._now - self.first > LONG_WINDOWS else END_WINDOWS
 
     def _wait(self, speech: bool) -> Step:
+        if self._run and self._now - self.first >= START_WITHIN:
+            self._run = 0
         if speech:
             if self._run == 0:
                 self.first = self._now

@@ -1,7 +1,7 @@
 """Engine children and the streams they serve: a warm pool that survives the death of any of its members.
 
-Audio that a child has not finally dealt with is kept here, a minute at most. When a child dies or stops answering, its
-streams move to another with that audio, on the same timeline, so that nothing said is lost or told twice.
+When a child dies or stops answering, its streams move to another together with the audio that it had not finally dealt
+with, on the same timeline, so that nothing said is lost or told twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ SILENT_SECONDS: Final = 8.0
 START_SECONDS: Final = 60.0
 BACKOFF_SECONDS: Final = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
 STABLE_SECONDS: Final = 10.0
-UNSENT_BYTES: Final = 256 * 1024
+GATHER_SECONDS: Final = 0.008
+"""Frames of many streams that come within it go to a child in one write."""
+WRITE_BYTES: Final = 32 * 1024
 
 
 class Child:
@@ -35,34 +37,51 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.streams: dict[int, HostedStream] = {}
-        self.wake = asyncio.Event()
         self.ready = False
-        self.heard_at = asyncio.get_running_loop().time()
-        self.pinged_at = self.heard_at
-        self.opened: set[int] = set()
+        self.heard = False
+        """Since the last look."""
+        self._opened: set[int] = set()
+        self._eager: dict[int, HostedStream] = {}
+        self._wake = asyncio.Event()
+
+    def notify(self, stream: HostedStream) -> None:
+        """The stream may have something to send."""
+        self._eager[stream.number] = stream
+        self._wake.set()
 
     async def write_forever(self) -> None:
         stdin = self.process.stdin
         assert stdin is not None
         while True:
-            await self.wake.wait()
-            self.wake.clear()
-            for stream in list(self.streams.values()):
-                if stream.number not in self.opened:
-                    self.opened.add(stream.number)
-                    stdin.write(stream.opening())
-                written = 0
-                while stream.has_unsent and written < UNSENT_BYTES // 8:
-                    frame = stream.take_unsent()
-                    stdin.write(frame)
-                    written += len(frame)
-                if stream.has_unsent:
-                    self.wake.set()
-            await stdin.drain()
+            await self._wake.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._wake.clear()
+            while self._eager:
+                stdin.write(self._gather())
+                await stdin.drain()
+
+    def _gather(self) -> bytes:
+        """At most ``WRITE_BYTES`` and a frame, of one stream after the other."""
+        out = bytearray()
+        while self._eager and len(out) < WRITE_BYTES:
+            number, stream = next(iter(self._eager.items()))
+            del self._eager[number]
+            if stream.child is not self:
+                continue
+            if number not in self._opened:
+                self._opened.add(number)
+                out += stream.opening()
+            while (frame := stream.backlog.take()) is not None:
+                out += frame
+                if len(out) >= WRITE_BYTES:
+                    self._eager[number] = stream
+                    break
+        return bytes(out)
 
     def forget(self, stream: HostedStream) -> None:
-        if self.streams.pop(stream.number, None) is not None and stream.number in self.opened:
-            self.opened.discard(stream.number)
+        self._eager.pop(stream.number, None)
+        if self.streams.pop(stream.number, None) is not None and stream.number in self._opened:
+            self._opened.discard(stream.number)
             self.send(frames.encode(Kind.CLOSE, stream.number))
 
     def send(self, data: bytes) -> None:
@@ -72,14 +91,14 @@ class Child:
 
 
 class EngineHost:
-    """``command`` is what runs a child; there are ``processes`` of it, started ahead of need."""
+    """``command`` is what runs a child, given to Python; there are ``processes`` of it, started ahead of need."""
 
     def __init__(self, command: Sequence[str], processes: int, *, silent_seconds: float = SILENT_SECONDS) -> None:
         self._command = [sys.executable, *command]
         self._count = processes
         self._silent_seconds = silent_seconds
         self._children: list[Child] = []
-        self._homeless: dict[int, HostedStream] = {}
+        self._streams: dict[int, HostedStream] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._numbers = 0
         self._any_ready = asyncio.Event()
@@ -95,6 +114,8 @@ class EngineHost:
 
     async def start(self) -> None:
         """Starts the pool and waits for its first member. Raises :class:`EngineError` when none comes up."""
+        self._closing = False
+        self._any_ready.clear()
         self._keepers = [asyncio.create_task(self._keep_one(), name="engine-child") for _ in range(self._count)]
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -102,37 +123,42 @@ class EngineHost:
         except TimeoutError:
             await self.close()
             raise EngineError("the recognition process did not start") from None
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         self._closing = True
+        for stream in self._streams.values():
+            stream.shut()
+        self._streams.clear()
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         self._keepers.clear()
 
     def open(self, options: RecognizerOptions, on_event: Callable[[RecognizerEvent], None]) -> HostedStream:
+        """Raises :class:`EngineError`."""
         if self._closing:
             raise EngineError("the recogniser is shutting down")
         self._numbers += 1
-        stream = HostedStream(self._numbers, options, on_event, self.leave)
+        stream = self._streams[self._numbers] = HostedStream(self._numbers, options, on_event, self._leave)
         self._place(stream)
         return stream
 
-    def leave(self, stream: HostedStream) -> None:
-        self._homeless.pop(stream.number, None)
-        stream.wake = None
+    def _leave(self, stream: HostedStream) -> None:
+        self._streams.pop(stream.number, None)
         for child in self._children:
             child.forget(stream)
+        stream.child = None
 
     def _place(self, stream: HostedStream) -> None:
+        """With the least busy child; without any it waits for the next that gets ready."""
         ready = [child for child in self._children if child.ready]
-        if not ready:
-            self._homeless[stream.number] = stream
-            return
-        child = min(ready, key=lambda one: len(one.streams))
-        stream.wake = child.wake
-        child.streams[stream.number] = stream
-        child.wake.set()
+        if ready:
+            child = min(ready, key=lambda one: len(one.streams))
+            child.streams[stream.number] = stream
+            stream.adopted(child)
 
     async def _keep_one(self) -> None:
         """Runs one child after the other."""
@@ -149,7 +175,10 @@ class EngineHost:
 
     async def _run_one(self) -> None:
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe)
+        # In a session of its own a terminal's ^C does not reach it; it ends when its stdin does.
+        process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
         child = Child(process)
         self._children.append(child)
         tasks = [
@@ -170,54 +199,47 @@ class EngineHost:
             _close_pipes(process)
             if not self._closing:
                 log.warning("engine process %d ended (%s); replacing it", process.pid, process.returncode)
-                self._rehouse(child)
-
-    def _rehouse(self, child: Child) -> None:
-        for stream in list(child.streams.values()):
-            stream.wake = None
-            self._place(stream)
-            stream.moved()
+            for stream in list(child.streams.values()):
+                stream.orphaned()
+                self._place(stream)
 
     async def _read(self, child: Child) -> None:
         stdout = child.process.stdout
         assert stdout is not None
         reader = FrameReader()
-        loop = asyncio.get_running_loop()
         while data := await stdout.read(1 << 16):
-            child.heard_at = loop.time()
+            child.heard = True
             for frame in reader.feed(data):
                 if frame.kind is Kind.READY:
                     self._settle_in(child)
                 elif (stream := child.streams.get(frame.stream)) is not None:
-                    try:
-                        stream.receive(frame)
-                    except Exception:
-                        log.exception("an event of a recogniser could not be handled")
+                    stream.receive(frame)
 
     def _settle_in(self, child: Child) -> None:
         child.ready = True
         self._any_ready.set()
-        homeless, self._homeless = list(self._homeless.values()), {}
-        for stream in homeless:
-            self._place(stream)
+        for stream in list(self._streams.values()):
+            if stream.child is None:
+                self._place(stream)
 
     async def _watch(self, child: Child) -> None:
-        """Returns when the child has not answered for too long."""
-        loop = asyncio.get_running_loop()
+        """Returns when the child has not answered for too long.
+
+        Counted in looks, not by the clock: a parent that was itself held up must not blame the child."""
         interval = min(PING_SECONDS, self._silent_seconds / 4)
-        while True:
-            await asyncio.sleep(interval)
-            patience = self._silent_seconds if child.ready else START_SECONDS
-            if loop.time() - child.heard_at > patience:
-                log.warning("engine process %d does not answer", child.process.pid)
-                return
+        missed = 0
+        while missed * interval < (self._silent_seconds if child.ready else START_SECONDS):
             child.send(frames.encode(Kind.PING))
+            await asyncio.sleep(interval)
+            missed = 0 if child.heard else missed + 1
+            child.heard = False
+        log.warning("engine process %d does not answer", child.process.pid)
 
 
 async def _log_errors(process: asyncio.subprocess.Process) -> None:
     assert process.stderr is not None
-    while line := await process.stderr.readline():
-        log.debug("engine process %d: %s", process.pid, line.decode(errors="replace").rstrip())
+    while said := await process.stderr.read(4096):
+        log.warning("engine process %d: %s", process.pid, said.decode(errors="replace").rstrip())
 
 
 def _close_pipes(process: asyncio.subprocess.Process) -> None:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 
 class StablePrefix:
-    """The common word prefix of two successive hypotheses; it never shrinks within an utterance."""
+    """The common word prefix of two successive hypotheses; within an utterance it only ever grows."""
 
     def __init__(self) -> None:
         self._before: list[str] = []
         self._stable: list[str] = []
 
-    def step(self, text: str) -> str:
-        """The stable prefix of ``text``, which is a prefix of ``text`` itself or shorter than before never."""
+    def step(self, text: str) -> tuple[str, str]:
+        """The hypothesis as it is to be shown, and its stable prefix.
+
+        Where the hypothesis takes back what was stable, the stable words stand.
+        """
         words = text.split()
+        words[: len(self._stable)] = self._stable
         common = 0
-        for ours, theirs in zip(words, self._before, strict=False):
-            if _bare(ours) != _bare(theirs):
+        for ours, before in zip(words, self._before, strict=False):
+            if _bare(ours) != _bare(before):
                 break
             common += 1
         self._before = words
-        if common > len(self._stable):
-            self._stable = words[:common]
-        return " ".join(self._stable)
+        self._stable += words[len(self._stable) : common]
+        return " ".join(words), " ".join(self._stable)
 
 
 def _bare(word: str) -> str:

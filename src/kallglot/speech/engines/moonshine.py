@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from kallglot.speech.engines.moonshine_model import model_folder
-from kallglot.speech.engines.silero import model_file
+from kallglot.speech.engines.silero import WINDOW, model_file
 from kallglot.speech.host import SILENT_SECONDS, EngineHost
-from kallglot.speech.types import RecognizerEvent, RecognizerOptions, RecognizerStream
+from kallglot.speech.types import EngineError, RecognizerEvent, RecognizerOptions, RecognizerStream
 
 _WORKER: Final = ("-m", "kallglot.speech.engines.recognition_worker")
 
@@ -48,4 +48,6 @@ class MoonshineRecognizer:
         await self._host.close()
 
     async def open(self, options: RecognizerOptions, on_event: Callable[[RecognizerEvent], None]) -> RecognizerStream:
+        if options.sample_rate_hz not in WINDOW:
+            raise EngineError(f"recognition takes audio at 8000 or 16000 Hz, not {options.sample_rate_hz}")
         return self._host.open(options, on_event)

@@ -20,17 +20,19 @@ from kallglot.speech.engines.moonshine_model import MoonshineModel, model_folder
 from kallglot.speech.engines.schedule import Job, Schedule, Urgency
 from kallglot.speech.engines.silero import Silero, model_file
 from kallglot.speech.engines.utterances import (
+    BEGINNING_MS,
     FEWEST_SPEECH_WINDOWS,
     PARTIAL_EVERY_MS,
     POST_ROLL_MS,
-    PRE_ROLL_MS,
     Utterance,
     UtteranceStream,
+    believable,
 )
 from kallglot.speech.frames import Frame, FrameReader, Kind
 
-SHORTEST_TEXT: Final = 2
 COMMIT_EVERY_MS: Final = 500
+STUCK_SECONDS: Final = 30.0
+"""A decoding that takes longer will never end; twelve seconds of speech take less than one."""
 
 
 class Listening:
@@ -39,14 +41,16 @@ class Listening:
     def __init__(self, number: int, options: dict[str, Any]) -> None:
         self.number = number
         self.partials = bool(options["partials"])
-        self.utterances = UtteranceStream(options["rate"], options["start_ms"])
+        self.utterances = UtteranceStream(options["rate"], options["start"])
         self.inbox: list[tuple[Kind, bytes]] = []
         self.owed: dict[int, Utterance] = {}
         """Ended utterances whose final text has not been told, in order."""
         self.texts: dict[int, tuple[str, float | None]] = {}
         self.drains: list[tuple[bytes, int]] = []
         """Who waits, and for the finals of which utterance and all before it."""
-        self.committed_ms = 0
+        self.committed = int(options["start"])
+        self.rested = False
+        """The audio so far was said to be complete."""
         self.decode_seconds = 0.0
 
 
@@ -58,6 +62,7 @@ class Worker:
         self._streams: dict[int, Listening] = {}
         self._schedule = Schedule()
         self._decoding: Job | None = None
+        self._decoding_since = 0.0
         self._decoder = ThreadPoolExecutor(1, "decode")
         self._wake = asyncio.Event()
 
@@ -78,6 +83,9 @@ class Worker:
             self._streams[frame.stream] = Listening(frame.stream, frames.unpack(frame))
             return
         if frame.kind is Kind.PING:
+            if self._decoding is not None and asyncio.get_running_loop().time() - self._decoding_since > STUCK_SECONDS:
+                print("a decoding does not end", file=sys.stderr, flush=True)
+                os._exit(1)
             self._send(frames.encode(Kind.PONG))
             return
         stream = self._streams.get(frame.stream)
@@ -128,6 +136,7 @@ class Worker:
         for kind, payload in stream.inbox:
             if kind is Kind.AUDIO:
                 utterances.push(payload)
+                stream.rested = False
             elif utterances.next_window_ready():
                 break
             else:
@@ -144,7 +153,8 @@ class Worker:
             self._end(stream)
         if kind is Kind.SKIP:
             stream.utterances.skip(int.from_bytes(payload, "big"))
-        self._commit(stream, force=True)
+        stream.rested = True
+        self._commit(stream)
 
     def _step(self, stream: Listening, probability: float) -> None:
         utterances = stream.utterances
@@ -152,13 +162,18 @@ class Worker:
         utterance = utterances.current
         if step is Step.STARTED and utterance is not None:
             self._tell(stream, "started", utterances.ms(utterance.first))
+        elif step is Step.RESUMED:
+            self._schedule.forget(stream.number, Urgency.GUESS)
         elif step is Step.PAUSED and utterance is not None:
             utterance.guessing = utterance.last
             self._ask(stream, utterance, Urgency.GUESS)
         elif step is Step.ENDED:
             self._end(stream)
         elif step is Step.CUT:
-            self._owe(stream, utterances.cut_utterance())
+            cut = utterances.cut_utterance()
+            self._tell(stream, "stopped", utterances.ms(cut.last))
+            self._owe(stream, cut)
+            self._tell(stream, "started", utterances.ms(cut.last))
         elif utterance is not None and utterance.guessing is None:
             self._maybe_partial(stream, utterance)
         if utterances.current is None:
@@ -226,7 +241,7 @@ class Worker:
             return
         self._decoding = job
         loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun = self._decoding_since = loop.time()
         future = loop.run_in_executor(self._decoder, self._model.recognise, job.audio, job.rate)
         future.add_done_callback(lambda done: self._decoded(job, done, loop.time() - begun))
 
@@ -235,7 +250,10 @@ class Worker:
         stream = self._streams.get(job.stream)
         if done.cancelled():
             return
-        text, confidence = done.result()
+        error = done.exception()
+        text, confidence = ("", None) if error is not None else done.result()
+        if error is not None:
+            print(f"decoding failed: {error!r}", file=sys.stderr, flush=True)
         if stream is not None:
             self._use(stream, job, text, confidence, seconds)
         self._decode_next()
@@ -254,10 +272,10 @@ class Worker:
             utterance.guessed, utterance.confidence = (job.last, text), confidence
         if job.urgency is not Urgency.GUESS:
             stream.decode_seconds = seconds
-        if len(text) >= SHORTEST_TEXT and stream.partials:
+        if stream.partials and believable(text, utterance.speech_windows):
             utterance.partials += 1
-            stable = stream.utterances.stable.step(text)
-            self._tell(stream, "partial", stream.utterances.ms(utterance.first), text, stable)
+            shown, stable = stream.utterances.stable.step(text)
+            self._tell(stream, "partial", stream.utterances.ms(utterance.first), shown, stable)
 
     def _settle(self, stream: Listening) -> None:
         """Tells finals in the order in which they were spoken, then what waited for them."""
@@ -269,32 +287,36 @@ class Worker:
             text, confidence = stream.texts.pop(number)
             utterances = stream.utterances
             assert utterance.end is not None
-            reached = utterances.ms(utterance.end)
-            if len(text) >= SHORTEST_TEXT:
+            if believable(text, utterance.speech_windows):
                 start, end = utterances.ms(utterance.first), utterances.ms(utterance.last)
-                # One frame: a child that dies between two would have its final told again by the next.
-                self._tell(stream, "final", start, end, text, confidence, reached)
-            self._commit_to(stream, reached)
+                self._tell(stream, "final", start, end, text, confidence, utterance.end)
+                stream.committed = utterance.end
+                utterances.release(utterance.end)
+            else:
+                self._commit_to(stream, utterance.end)
+        self._commit(stream)
         current = stream.utterances.current
         pending = min((*stream.owed, *((current.number,) if current else ())), default=None)
         while stream.drains and (pending is None or pending > stream.drains[0][1]):
             self._send(frames.encode(Kind.DRAINED, stream.number, stream.drains.pop(0)[0]))
 
-    def _commit(self, stream: Listening, *, force: bool = False) -> None:
+    def _commit(self, stream: Listening) -> None:
         """Silence is dealt with as soon as it was heard, but for what the next utterance's beginning may need."""
         if stream.owed or stream.utterances.current is not None:
             return
-        reached = stream.utterances.ms(stream.utterances.received if force else stream.utterances.position) - (
-            0 if force else PRE_ROLL_MS + 200
-        )
-        if force or reached - stream.committed_ms >= COMMIT_EVERY_MS:
+        utterances = stream.utterances
+        if stream.rested:
+            self._commit_to(stream, utterances.received)
+            return
+        reached = utterances.position - BEGINNING_MS * utterances.rate // 1000
+        if reached - stream.committed >= COMMIT_EVERY_MS * utterances.rate // 1000:
             self._commit_to(stream, reached)
 
-    def _commit_to(self, stream: Listening, ms: int) -> None:
-        if ms > stream.committed_ms:
-            stream.committed_ms = ms
-            stream.utterances.release(ms * stream.utterances.rate // 1000)
-            self._send(frames.encode(Kind.COMMITTED, stream.number, ms.to_bytes(8, "big")))
+    def _commit_to(self, stream: Listening, position: int) -> None:
+        if position > stream.committed:
+            stream.committed = position
+            stream.utterances.release(position)
+            self._send(frames.encode(Kind.COMMITTED, stream.number, position.to_bytes(8, "big")))
 
     def _tell(self, stream: Listening, *event: Any) -> None:
         self._send(frames.pack(Kind.EVENT, stream.number, event))

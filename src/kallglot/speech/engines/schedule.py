@@ -31,31 +31,37 @@ class Job:
 
 
 class Schedule:
-    """At most one job of a kind, but finals, waits for a stream: a newer one takes the place of the older."""
+    """All finals wait; of other kinds one job for a stream, in which newer audio keeps the place of the older."""
 
     def __init__(self) -> None:
-        self._queues: tuple[deque[Job], ...] = tuple(deque() for _ in Urgency)
+        self._finals: deque[Job] = deque()
+        self._others: dict[Urgency, dict[int, Job]] = {urgency: {} for urgency in Urgency if urgency}
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues))
+        return len(self._finals) + sum(map(len, self._others.values()))
 
     def add(self, job: Job) -> None:
         if job.urgency is Urgency.FINAL:
-            self.drop(job.stream, job.utterance)
+            self.forget(job.stream)
+            self._finals.append(job)
         else:
-            queue = self._queues[job.urgency]
-            for waiting in [one for one in queue if one.stream == job.stream]:
-                queue.remove(waiting)
-        self._queues[job.urgency].append(job)
+            self._others[job.urgency][job.stream] = job
 
     def next(self) -> Job | None:
-        for queue in self._queues:
-            if queue:
-                return queue.popleft()
+        if self._finals:
+            return self._finals.popleft()
+        for waiting in self._others.values():
+            if waiting:
+                return waiting.pop(next(iter(waiting)))
         return None
 
-    def drop(self, stream: int, utterance: int | None = None) -> None:
-        """Forgets what is not final of an utterance; everything of a stream where none is named."""
-        for queue in self._queues if utterance is None else self._queues[1:]:
-            for job in [one for one in queue if one.stream == stream and utterance in (None, one.utterance)]:
-                queue.remove(job)
+    def forget(self, stream: int, urgency: Urgency | None = None) -> None:
+        """What is not final of a stream: one kind of it, or all."""
+        for kind, waiting in self._others.items():
+            if urgency in (None, kind):
+                waiting.pop(stream, None)
+
+    def drop(self, stream: int) -> None:
+        """The stream is gone."""
+        self.forget(stream)
+        self._finals = deque(job for job in self._finals if job.stream != stream)

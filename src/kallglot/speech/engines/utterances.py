@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kallglot.audio.endpointing import Endpointer, Step
+from kallglot.audio.endpointing import START_WITHIN, WINDOW_MS, Endpointer, Step
 from kallglot.audio.gate import EnergyGate
 from kallglot.audio.levels import Floats, rms, to_float
 from kallglot.speech.engines.silero import WINDOW, VoiceState
@@ -16,9 +16,15 @@ from kallglot.speech.stable import StablePrefix
 
 PRE_ROLL_MS: Final = 400
 POST_ROLL_MS: Final = 100
+BEGINNING_MS: Final = PRE_ROLL_MS + WINDOW_MS * START_WITHIN
+"""How far back an utterance that is only now noticed may begin."""
 FIRST_PARTIAL_MS: Final = 400
 PARTIAL_EVERY_MS: Final = 400
+SHORTEST_TEXT: Final = 2
 FEWEST_SPEECH_WINDOWS: Final = 4
+MUMBLE_WINDOWS: Final = 10
+MUMBLES: Final = frozenset(("you", "thank you", "thanks", "bye", "oh", "so"))
+"""What the model hears in a breath or a creak of the line: not believed of 0.3 s of speech."""
 TARGET_RMS: Final = 0.08
 MAX_VAD_GAIN: Final = 20.0
 
@@ -42,8 +48,16 @@ class Utterance:
     confidence: float | None = None
 
 
+def believable(text: str, speech_windows: int) -> bool:
+    """Whether so much speech can have been that text, and it is a text at all."""
+    letters = "".join(character for character in text.lower() if character.isalnum() or character == " ").strip()
+    if len(letters) < SHORTEST_TEXT or speech_windows < FEWEST_SPEECH_WINDOWS:
+        return False
+    return speech_windows >= MUMBLE_WINDOWS or letters not in MUMBLES
+
+
 class UtteranceStream:
-    def __init__(self, sample_rate_hz: int, start_ms: int) -> None:
+    def __init__(self, sample_rate_hz: int, start: int) -> None:
         self.rate = sample_rate_hz
         self.voice = VoiceState(sample_rate_hz)
         self.stable = StablePrefix()
@@ -51,7 +65,7 @@ class UtteranceStream:
         self._window = WINDOW[sample_rate_hz]
         self._gate = EnergyGate()
         self._endpointer = Endpointer()
-        self._base = self._at(start_ms)
+        self._base = start
         """Position of the endpointer's window 0."""
         self._windows = 0
         self._audio = bytearray()
@@ -100,7 +114,7 @@ class UtteranceStream:
             self.current.next_partial = first + self._at(FIRST_PARTIAL_MS)
         utterance = self.current
         if utterance is not None:
-            utterance.last = self._place(self._endpointer.last + 1)
+            utterance.last = max(utterance.first, self._place(self._endpointer.last + 1))
             utterance.speech_windows = self._endpointer.speech_windows
             if step is Step.RESUMED:
                 utterance.guessed = utterance.guessing = None
@@ -135,9 +149,9 @@ class UtteranceStream:
         self.current.next_partial = self.position + self._at(PARTIAL_EVERY_MS)
         return utterance
 
-    def skip(self, ms: int) -> None:
+    def skip(self, samples: int) -> None:
         """A gap; whoever calls has flushed before."""
-        self._base = self.received + self._at(ms)
+        self._base = self.received + samples
         self._windows = 0
         self._endpointer = Endpointer()
         self.voice = VoiceState(self.rate)
@@ -150,7 +164,7 @@ class UtteranceStream:
 
     def release(self, position: int) -> None:
         """Audio before ``position``, less the pre-roll, is not needed any more."""
-        keep = min(position, self.current.start if self.current else position - self._at(PRE_ROLL_MS + 200))
+        keep = min(position, self.current.start if self.current else position - self._at(BEGINNING_MS))
         drop = keep - self._audio_start
         if drop > 0:
             del self._audio[: drop * 2]
