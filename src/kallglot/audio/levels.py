@@ -34,3 +34,20 @@ def normalise(samples: Floats, frame: int = 160) -> Floats:
     peak = float(np.abs(samples).max())
     gain = min(SPEECH_RMS / level, MAX_GAIN, 0.99 / peak)
     return samples * np.float32(gain)
+
+
+def faded_in(pcm: bytes, samples: int) -> bytes:
+    """16-bit PCM that begins from silence, over its first ``samples``."""
+    return _ramped(pcm, 0, min(samples, len(pcm) // 2), 0.0, 1.0)
+
+
+def faded_out(pcm: bytes, samples: int) -> bytes:
+    """16-bit PCM that ends in silence, over its last ``samples``."""
+    length = len(pcm) // 2
+    return _ramped(pcm, max(0, length - samples), length, 1.0, 0.0)
+
+
+def _ramped(pcm: bytes, start: int, end: int, first: float, last: float) -> bytes:
+    audio = np.frombuffer(pcm, "<i2").copy()
+    audio[start:end] = audio[start:end] * np.linspace(first, last, end - start, endpoint=last == 0.0)
+    return audio.tobytes()
