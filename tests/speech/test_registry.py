@@ -14,6 +14,7 @@ from kallglot.speech.sentences import split
 from kallglot.speech.types import (
     Detection,
     EngineError,
+    Hints,
     RecognizerEvent,
     RecognizerOptions,
     RecognizerStream,
@@ -57,7 +58,7 @@ class Engine:
     async def open(self, options: RecognizerOptions, on_event: Callable[[RecognizerEvent], None]) -> RecognizerStream:
         raise NotImplementedError
 
-    async def translate(self, text: str, source: str, target: str) -> str:
+    async def translate(self, text: str, source: str, target: str, hints: Hints = Hints()) -> str:
         raise NotImplementedError
 
     async def synthesize(self, text: str, language: str, voice: Voice) -> AsyncIterator[bytes]:

@@ -30,9 +30,7 @@ class Managed(Protocol):
     async def close(self) -> None: ...
 
 
-class ManagedRecognizer(Managed, Recognizer, Protocol):
-    @property
-    def languages(self) -> Collection[str]: ...
+class ManagedRecognizer(Managed, Recognizer, Protocol): ...
 
 
 class ManagedTranslator(Managed, Translator, Protocol):

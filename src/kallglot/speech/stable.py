@@ -19,7 +19,7 @@ class StablePrefix:
         words[: len(self._stable)] = self._stable
         common = 0
         for ours, before in zip(words, self._before, strict=False):
-            if _bare(ours) != _bare(before):
+            if bare(ours) != bare(before):
                 break
             common += 1
         self._before = words
@@ -27,6 +27,6 @@ class StablePrefix:
         return " ".join(words), " ".join(self._stable)
 
 
-def _bare(word: str) -> str:
+def bare(word: str) -> str:
     """Punctuation and capitals come and go with the words that follow; they don't make another word."""
     return "".join(character for character in word.lower() if character.isalnum())

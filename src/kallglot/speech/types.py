@@ -6,7 +6,7 @@ stream: 0 is its first sample, and both audio and skipped gaps move it forward.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -105,9 +105,24 @@ class RecognizerStream(Protocol):
 class Recognizer(Protocol):
     name: str
 
+    @property
+    def languages(self) -> Collection[str]:
+        """What it can be opened for; with a single one, opening it for none is opening it for that."""
+        ...
+
     async def open(self, options: RecognizerOptions, on_event: Callable[[RecognizerEvent], None]) -> RecognizerStream:
         """Opens a stream; ``on_event`` is called on the event loop, in order. Raises :class:`EngineError`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a translator may make use of. Engines ignore what they cannot follow."""
+
+    context: tuple[tuple[str, str], ...] = ()
+    """The speaker's last utterances, oldest first, each with its translation."""
+    glossary: tuple[tuple[str, str], ...] = ()
+    formality: str | None = None
 
 
 class Translator(Protocol):
@@ -117,8 +132,8 @@ class Translator(Protocol):
         """Makes ready what the first translation would else wait for; nothing when it is."""
         ...
 
-    async def translate(self, text: str, source: str, target: str) -> str:
-        """Translates one utterance. Languages are BCP 47. Raises :class:`EngineError`."""
+    async def translate(self, text: str, source: str, target: str, hints: Hints = Hints()) -> str:
+        """Translates one utterance, or one clause of it. Languages are BCP 47. Raises :class:`EngineError`."""
         ...
 
 

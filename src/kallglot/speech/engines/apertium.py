@@ -21,7 +21,7 @@ from typing import Final
 
 from kallglot.speech.languages import base, two_letters
 from kallglot.speech.sentences import split
-from kallglot.speech.types import EngineError
+from kallglot.speech.types import EngineError, Hints
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class ApertiumTranslator:
         """Returns when the chain of this direction is ready. Raises :class:`EngineError`."""
         await self._direction(source, target).translate([("", "")])
 
-    async def translate(self, text: str, source: str, target: str) -> str:
+    async def translate(self, text: str, source: str, target: str, hints: Hints = Hints()) -> str:
         direction = self._direction(source, target)
         if len(text) > LONGEST_TEXT:
             raise EngineError(f"apertium: expected at most {LONGEST_TEXT} characters, got {len(text)}")

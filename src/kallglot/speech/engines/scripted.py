@@ -19,6 +19,7 @@ from kallglot.speech.languages import base, match
 from kallglot.speech.types import (
     Detection,
     EngineError,
+    Hints,
     Partial,
     RecognizerEvent,
     RecognizerOptions,
@@ -228,7 +229,7 @@ class ScriptedTranslator(_Scripted):
     async def warm(self, source: str, target: str) -> None:
         return
 
-    async def translate(self, text: str, source: str, target: str) -> str:
+    async def translate(self, text: str, source: str, target: str, hints: Hints = Hints()) -> str:
         if self._script.delay_ms.translation:
             await asyncio.sleep(self._script.delay_ms.translation / 1000)
         fault = self._script.faults.translation.get(text)
