@@ -1,0 +1,277 @@
+"""Rendering recordings to files of sound, in child processes that may die and that the event loop never waits for.
+
+``python -m kallglot.recording.render`` reads an :class:`Order` as JSON, writes its files and answers with a
+:class:`Rendered`. What it has not finished is named ``.audio.mp3.<its process id>.part`` beside the file to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import soundfile  # pyright: ignore[reportMissingTypeStubs]
+
+from kallglot.recording.mixdown import Channels, Track, blocks
+
+log = logging.getLogger(__name__)
+
+Format = Literal["wav", "flac", "ogg", "mp3"]
+
+NICENESS: Final = 10
+WRITE_FRAMES: Final = 32_768
+"""At most, in one go: the Vorbis encoder keeps what it is given on the stack."""
+BUFFER_BYTES: Final = 256 * 1024
+LAST_WORDS: Final = 2000
+
+_ENCODINGS: Final[dict[Format, tuple[str, str]]] = {
+    "wav": ("WAV", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+}
+_PR_SET_PDEATHSIG: Final = 1
+
+_Samples = npt.NDArray[np.int16]
+
+
+class Output(msgspec.Struct, frozen=True):
+    path: Path
+    format: Format
+
+
+class Order(msgspec.Struct, frozen=True):
+    """Either the sound file ``source``, which keeps its rate and channels, or ``tracks``, mixed down as in
+    :func:`~kallglot.recording.mixdown.blocks`; to every one of ``outputs``."""
+
+    outputs: tuple[Output, ...]
+    source: Path | None = None
+    tracks: tuple[Track, ...] = ()
+    channels: Channels = "dual"
+    sample_rate_hz: int = 16000
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.source is not None and self.tracks:
+            raise ValueError("expected a source or tracks, got both")
+        if len({output.path for output in self.outputs}) < len(self.outputs):
+            raise ValueError("expected outputs to be different files")
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    seconds: float
+    sample_rate_hz: int
+    channels: int
+    sizes: dict[str, int]
+    """Bytes, by path."""
+
+
+class RenderFailed(Exception):
+    """There is no new file; why not is in the log."""
+
+
+class Renderer:
+    """At most ``at_once`` renderings; others wait for their turn."""
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._turns = asyncio.Semaphore(at_once)
+
+    async def render(self, order: Order, timeout_s: float = 600) -> Rendered:
+        """``timeout_s`` counts from its turn. Raises :class:`RenderFailed`; cancelled, it leaves nothing running."""
+        async with self._turns:
+            return await _run(order, timeout_s)
+
+
+async def _run(order: Order, timeout_s: float) -> Rendered:
+    pipe = asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", __spec__.name, str(os.getpid())),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            start_new_session=True,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+    except OSError as error:
+        raise RenderFailed(f"the renderer cannot be started: {error}") from None
+    done = False
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer, said = await process.communicate(msgspec.json.encode(order, enc_hook=str))
+        if process.returncode != 0:
+            words = said.decode(errors="replace").strip()[-LAST_WORDS:]
+            log.error("renderer %d ended with status %s: %s", process.pid, process.returncode, words)
+            raise RenderFailed("the recording could not be rendered")
+        rendered = msgspec.json.decode(answer, type=Rendered)
+        done = True
+        return rendered
+    except TimeoutError:
+        raise RenderFailed(f"rendering took more than {timeout_s:g} s") from None
+    except (msgspec.MsgspecError, OSError) as error:
+        log.error("renderer %d answered nothing usable: %s", process.pid, error)
+        raise RenderFailed("the recording could not be rendered") from None
+    finally:
+        if not done:
+            await asyncio.shield(_end(process, order))
+
+
+async def _end(process: asyncio.subprocess.Process, order: Order) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+    transport: Any = getattr(process, "_transport", None)
+    if transport is not None:
+        transport.close()
+    for output in order.outputs:
+        with contextlib.suppress(OSError):
+            _part(output.path, process.pid).unlink(missing_ok=True)
+
+
+def _part(path: Path, pid: int) -> Path:
+    return path.with_name(f".{path.name}.{pid}.part")
+
+
+class _Sink:
+    """A file as libsndfile writes it, which by itself would pass over a disk that fills up with the last bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", BUFFER_BYTES)
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self._error = self._error or error
+            return 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            self._error = self._error or error
+            return -1
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Raises what went wrong with any write."""
+        with self._file:
+            self.check()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def render(order: Order) -> Rendered:
+    """Writes the files of an order, all or none. Raises :class:`OSError`, :class:`soundfile.SoundFileError`,
+    :class:`~kallglot.audio.codec.AudioFormatError`."""
+    pid = os.getpid()
+    parts = {output.path: _part(output.path, pid) for output in order.outputs}
+    try:
+        with ExitStack() as opened:
+            if order.source is None:
+                rate, channels = order.sample_rate_hz, 2 if order.channels == "dual" else 1
+                audio = blocks(
+                    order.tracks, channels=order.channels, sample_rate_hz=order.sample_rate_hz, seconds=order.seconds
+                )
+            else:
+                source = opened.enter_context(soundfile.SoundFile(str(order.source)))
+                rate, channels = source.samplerate, source.channels
+                audio = _read(source)
+            frames = _write(order.outputs, parts, audio, rate, channels)
+        sizes = {str(path): part.stat().st_size for path, part in parts.items()}
+        for path, part in parts.items():
+            part.replace(path)
+        return Rendered(frames / rate, rate, channels, sizes)
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def _read(source: soundfile.SoundFile) -> Iterator[_Samples]:
+    whole = source.subtype == "PCM_16"
+    while True:
+        read: Any = source.read(WRITE_FRAMES, dtype="int16" if whole else "float32")
+        if not len(read):
+            return
+        yield read if whole else np.clip(np.rint(read * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def _write(
+    outputs: tuple[Output, ...], parts: dict[Path, Path], audio: Iterator[_Samples], rate: int, channels: int
+) -> int:
+    frames = 0
+    files: list[tuple[soundfile.SoundFile, _Sink]] = []
+    for output in outputs:
+        container, encoding = _ENCODINGS[output.format]
+        sink = _Sink(parts[output.path])
+        file = soundfile.SoundFile(cast(Any, sink), "w", rate, channels, encoding, format=container)
+        files.append((file, sink))
+    for block in audio:
+        frames += len(block)
+        for at in range(0, len(block), WRITE_FRAMES):
+            for file, sink in files:
+                piece = block[at : at + WRITE_FRAMES]
+                # 16-bit stereo comes out of libsndfile's MP3 encoder half replaced by noise (libsndfile pull 1106).
+                file.write(piece / np.float32(32768) if file.format == "MP3" else piece)
+                sink.check()
+    for file, sink in files:
+        file.close()
+        sink.close()
+    return frames
+
+
+def _follow(parent: int) -> None:
+    """Gets SIGTERM when the parent ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit("the parent has gone")
+
+
+def _abandon(order: Order) -> None:
+    # An exception would be lost in a callback of libsndfile.
+    for output in order.outputs:
+        _part(output.path, os.getpid()).unlink(missing_ok=True)
+    os._exit(128 + signal.SIGTERM)
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if len(sys.argv) > 1:
+        _follow(int(sys.argv[1]))
+    os.nice(NICENESS)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order, dec_hook=_decode)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: _abandon(order))
+    out = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(out, "wb") as answer:
+        answer.write(msgspec.json.encode(render(order)) + b"\n")
+
+
+if __name__ == "__main__":
+    main()
