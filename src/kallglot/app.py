@@ -26,11 +26,13 @@ from kallglot.clock import SystemClock
 from kallglot.legs import asyncapi
 from kallglot.legs.handover import http_protocol
 from kallglot.legs.socket import StreamDoor
+from kallglot.recording.recorder import Recorder
+from kallglot.recording.shelf import open_shelf
 from kallglot.session.switchboard import Limits, Switchboard
 from kallglot.session.tokens import StreamTokens
 from kallglot.settings import Settings
 from kallglot.speech.registry import EngineRegistry, build_registry
-from kallglot.store import SqlJournal, SqlStore
+from kallglot.store import SqlJournal, SqlRecordingLedger, SqlStore
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +73,19 @@ async def open_store(settings: Settings) -> AsyncGenerator[Deployment]:
 class Node:
     """A running server: the deployment's store, the engines, the sessions and the doors to them."""
 
-    def __init__(self, deployment: Deployment, journal: SqlJournal, registry: EngineRegistry) -> None:
+    def __init__(
+        self, deployment: Deployment, journal: SqlJournal, registry: EngineRegistry, recorder: Recorder
+    ) -> None:
         settings = deployment.settings
         self._deployment = deployment
         self._registry = registry
         self._problems: list[str] = ["starting"]
         limits = Limits(settings.reconnect_seconds, settings.idle_seconds, settings.max_connections_per_session)
-        self.switchboard = Switchboard(journal, registry, deployment.clock, limits)
+        self._recorder = recorder
+        self._lags = metrics.TurnLags()
+        self.switchboard = Switchboard(
+            journal, registry, deployment.clock, limits, recorder=recorder, observe=self._lags.observe
+        )
         tokens = StreamTokens(secrets.derive(deployment.master, "stream tokens"), deployment.clock)
         self.door = StreamDoor(self.switchboard, tokens, deployment.clock)
         self.api = self._api(tokens)
@@ -89,6 +97,7 @@ class Node:
                 store=self._deployment.store,
                 sessions=self.switchboard,
                 languages=self._registry,
+                recordings=self._recorder,
                 clock=self._deployment.clock,
                 tokens=tokens,
                 base_url=settings.base_url,
@@ -105,7 +114,7 @@ class Node:
             return JSONResponse(described)
 
         async def exposition() -> Response:
-            text = metrics.exposition(self.switchboard, self._registry)
+            text = metrics.exposition(self.switchboard, self._registry, self._lags)
             return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
         api.add_api_route("/asyncapi.json", asyncapi_document, include_in_schema=False)
@@ -159,7 +168,16 @@ async def running(settings: Settings) -> AsyncGenerator[tuple[Node, Deployment]]
         )
         await registry.start()
         stack.push_async_callback(registry.close)
-        node = Node(deployment, journal, registry)
+        recorder = Recorder(
+            SqlRecordingLedger(deployment.store.database),
+            open_shelf(settings.recording_store, settings.data_dir / "recordings" / "shelf"),
+            settings.data_dir / "recordings",
+            deployment.clock,
+            retention_days=settings.recording_retention_days,
+        )
+        await recorder.start()
+        stack.push_async_callback(recorder.close)
+        node = Node(deployment, journal, registry, recorder)
         stack.push_async_callback(node.close)
         await node.start()
         watcher = asyncio.create_task(node.watch())

@@ -13,6 +13,7 @@ ORGANIZATION = "org_"
 REQUEST = "req_"
 PHONE_NUMBER = "pn_"
 CONNECTION = "pcon_"
+RECORDING = "rec_"
 
 
 def new_id(prefix: str) -> str:

@@ -6,14 +6,39 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from kallglot.session.switchboard import Switchboard
+from kallglot.session.timings import TurnTimes
 from kallglot.speech.registry import EngineRegistry
 
 DAY: Final = timedelta(days=1)
+
+
+STAGES: Final = {
+    "first_partial": "from the beginning of speech to its first partial transcript",
+    "commit": "from the end of speech to its text being settled",
+    "translation": "from there to the last translation",
+    "first_audio": "from the end of speech to the first listener hearing it translated",
+    "heard": "from the end of speech to the last listener having heard it",
+}
+BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0)
+
+
+class TurnLags:
+    """How long turns took, a histogram for each stage; told once a turn is over."""
+
+    def __init__(self) -> None:
+        self.histograms = {
+            stage: Histogram(f"kallglot_turn_{stage}_seconds", f"Seconds {what}.", buckets=BUCKETS, registry=None)
+            for stage, what in STAGES.items()
+        }
+
+    def observe(self, times: TurnTimes) -> None:
+        for stage, seconds in times.lags().items():
+            self.histograms[stage].observe(seconds)
 
 
 class _Snapshot(Collector):
@@ -36,8 +61,10 @@ class _Snapshot(Collector):
         yield ready
 
 
-def exposition(switchboard: Switchboard, engines: EngineRegistry) -> bytes:
+def exposition(switchboard: Switchboard, engines: EngineRegistry, lags: TurnLags) -> bytes:
     registry = CollectorRegistry()
+    for histogram in lags.histograms.values():
+        registry.register(histogram)
     ProcessCollector(registry=registry)
     registry.register(_Snapshot(switchboard, engines))
     return generate_latest(registry)

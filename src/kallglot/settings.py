@@ -30,6 +30,11 @@ class Settings(BaseSettings):
     """A JSON file of scripted engines (``docs/scripted-engines.md``), for tests and load runs without models."""
     recognition_processes: int = Field(default=0, ge=0, le=64)
     """Child processes that recognise speech; 0 = one a core."""
+    recording_store: str | None = None
+    """Where finished recordings lie: ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``file:///…``.
+
+    In the data folder when unset."""
+    recording_retention_days: float = Field(default=30.0, gt=0)
     models_dir: Path | None = None
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     max_connections_per_session: int = Field(default=16, ge=1)

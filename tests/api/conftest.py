@@ -16,10 +16,12 @@ from kallglot.accounts.model import SCOPES, ApiKey, Organization
 from kallglot.api.server import ApiServices, create_api
 from kallglot.clock import FakeClock
 from kallglot.ids import new_id
+from kallglot.recording.recorder import Recorder
+from kallglot.recording.shelf import open_shelf
 from kallglot.session.switchboard import Limits, Switchboard
 from kallglot.session.tokens import StreamTokens
 from kallglot.speech.registry import EngineRegistry, build_registry
-from kallglot.store import SqlJournal, SqlStore
+from kallglot.store import SqlJournal, SqlRecordingLedger, SqlStore
 
 SCRIPT = {"languages": ["de", "en", "es"], "recognition": {"de": ["Guten Tag"], "en": ["Hello"]}}
 
@@ -36,6 +38,7 @@ class Api:
     board: Switchboard
     registry: EngineRegistry
     services: ApiServices
+    recorder: Recorder
     problems: list[str] = field(default_factory=list)
     busy: list[int] = field(default_factory=list)
 
@@ -54,6 +57,24 @@ class Api:
         response = await self.call("POST", "/v1/sessions", body)
         assert response.status_code == 201, response.text
         return response.json()
+
+    async def recorded(self, *, finished: bool = True, key: str | None = None) -> tuple[str, str]:
+        """A session with half a second of a customer's voice, and its recording of what was said."""
+        body = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en"}
+        made = await self.call("POST", "/v1/sessions", body | {"recording": {"enabled": True}}, key=key)
+        session = await self.journal.load(made.json()["id"])
+        assert session is not None
+        await self.journal.started(session.id, self.clock.now())
+        tape = await self.recorder.begin(session, lambda _: None)
+        assert tape is not None
+        tape.said(session.participants[0], 0.0, b"\x00\x10" * 4000, 8000)
+        await tape.close()
+        if finished:
+            self.clock.advance(0.5)
+            await self.board.end(session, "completed")
+            await self.recorder.finish_ended()
+        found = (await self.call("GET", f"/v1/sessions/{session.id}/recordings", key=key)).json()["data"]
+        return session.id, next(one["id"] for one in found if one["channel"] == "mixed")
 
     async def organization(self) -> Organization:
         async with self.store.read() as unit:
@@ -89,7 +110,11 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     await registry.start()
     secret = await ensure_default_organization(store, bootstrap_key=None, clock=clock)
     assert secret is not None
-    board = Switchboard(journal, registry, clock, Limits())
+    folder = tmp_path / "recordings"
+    ledger = SqlRecordingLedger(store.database)
+    recorder = Recorder(ledger, open_shelf(None, folder / "shelf"), folder, clock, retention_days=30)
+    (folder / "tracks").mkdir()
+    board = Switchboard(journal, registry, clock, Limits(), recorder=recorder)
     problems: list[str] = []
     busy: list[int] = []
     services = ApiServices(
@@ -100,14 +125,16 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         tokens=StreamTokens(b"0" * 32, clock),
         base_url="http://testserver",
         stream_base_url="ws://testserver",
+        recordings=recorder,
         max_body_bytes=65_536,
         readiness=lambda: problems,
         admission=lambda: busy[0] if busy else None,
     )
     transport = httpx.ASGITransport(app=create_api(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
-        yield Api(store, journal, clock, secret, client, board, registry, services, problems, busy)
+        yield Api(store, journal, clock, secret, client, board, registry, services, recorder, problems, busy)
     await board.close()
+    await recorder.close()
     await registry.close()
     await journal.close()
     await store.close()

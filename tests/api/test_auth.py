@@ -20,7 +20,12 @@ ROUTES: list[tuple[str, str, str, Any]] = [
     ("PATCH", "/v1/sessions/{session_id}", "sessions:write", {"metadata": {}}),
     ("POST", "/v1/sessions/{session_id}/end", "sessions:write", None),
     ("GET", "/v1/sessions/{session_id}/recordings", "recordings:read", None),
+    ("GET", "/v1/recordings/{recording_id}", "recordings:read", None),
+    ("GET", "/v1/recordings/{recording_id}/audio", "recordings:read", None),
+    ("GET", "/v1/recordings/{recording_id}/download", "recordings:read", None),
+    ("DELETE", "/v1/recordings/{recording_id}", "recordings:delete", None),
     ("GET", "/v1/sessions/{session_id}/transcript", "sessions:read", None),
+    ("GET", "/v1/sessions/{session_id}/timings", "sessions:read", None),
     ("GET", "/v1/languages", "sessions:read", None),
     ("GET", "/v1/organization", "admin", None),
     ("POST", "/v1/api_keys", "admin", {"name": "n"}),
@@ -39,16 +44,16 @@ async def test_every_route_wants_its_own_scope_and_no_other(api: Api) -> None:
         if "security" in operation
     }
     assert secured == {(method, path) for method, path, _, _ in ROUTES}
-    session_id = (await api.create())["id"]
+    session_id, recording_id = await api.recorded()
     spare = (await api.call("POST", "/v1/api_keys", {"name": "spare"})).json()["id"]
     for method, template, scope, body in ROUTES:
-        path = template.format(session_id=session_id, key_id=spare)
+        path = template.format(session_id=session_id, recording_id=recording_id, key_id=spare)
         without = await api.key(scopes=tuple(other for other in SCOPES if other != scope))
         refused = await api.call(method, path, body, key=without)
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "insufficient_permissions"), path
         assert scope in refused.json()["error"]["message"]
         only = await api.key(scopes=(scope,))
-        assert (await api.call(method, path, body, key=only)).status_code in (200, 201), path
+        assert (await api.call(method, path, body, key=only)).status_code in (200, 201, 302), path
         nobody = await api.client.request(method, path)
         assert (nobody.status_code, nobody.json()["error"]["code"]) == (401, "missing_api_key"), path
 

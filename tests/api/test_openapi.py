@@ -48,6 +48,9 @@ async def test_every_reference_leads_somewhere(api: Api) -> None:
             target = target[part]
 
 
+WITHOUT_JSON = ("get_recording_audio", "download_recording")
+
+
 async def test_every_operation_has_an_id_and_an_example_for_every_answer(api: Api) -> None:
     found = await document(api)
     ids = [operation["operationId"] for operation in operations(found)]
@@ -55,8 +58,9 @@ async def test_every_operation_has_an_id_and_an_example_for_every_answer(api: Ap
     assert set(ids) == ANSWERS.keys() == CODES.keys()
     for operation in operations(found):
         for status, response in operation["responses"].items():
-            content = response["content"]["application/json"]
-            assert "example" in content or content["examples"], (operation["operationId"], status)
+            if operation["operationId"] not in WITHOUT_JSON or (int(status) >= 400 and status != "416"):
+                content = response["content"]["application/json"]
+                assert "example" in content or content["examples"], (operation["operationId"], status)
             assert "X-Request-ID" in response["headers"]
         if "requestBody" in operation:
             assert operation["requestBody"]["content"]["application/json"]["example"]
@@ -67,7 +71,8 @@ async def test_every_error_is_documented_under_its_status(api: Api) -> None:
         codes = CODES[operation["operationId"]]
         shown: set[str] = set()
         for status, response in operation["responses"].items():
-            for code, example in response["content"]["application/json"].get("examples", {}).items():
+            examples = response.get("content", {}).get("application/json", {}).get("examples", {})
+            for code, example in examples.items():
                 assert (STATUS_OF[code], example["value"]["error"]["code"]) == (int(status), code)
                 assert response["content"]["application/problem+json"]["examples"][code]["value"]["code"] == code
                 shown.add(code)
@@ -100,12 +105,16 @@ async def test_answers_have_the_fields_of_their_examples(api: Api) -> None:
 
     documented = {operation["operationId"]: operation for operation in operations(await document(api))}
     path = f"/v1/sessions/{(await check('create_session', 'POST', '/v1/sessions', OBJECT))['id']}"
+    recorded, recording = await api.recorded()
     key = f"/v1/api_keys/{(await check('create_api_key', 'POST', '/v1/api_keys', {'name': 'n'}))['id']}"
     for operation, method, address, body in (
         ("list_sessions", "GET", "/v1/sessions", None),
         ("get_session", "GET", path, None),
         ("update_session", "PATCH", path, {"metadata": {}}),
-        ("list_recordings", "GET", f"{path}/recordings", None),
+        ("list_recordings", "GET", f"/v1/sessions/{recorded}/recordings", None),
+        ("get_recording", "GET", f"/v1/recordings/{recording}", None),
+        ("delete_recording", "DELETE", f"/v1/recordings/{recording}", None),
+        ("get_timings", "GET", f"{path}/timings", None),
         ("get_transcript", "GET", f"{path}/transcript", None),
         ("end_session", "POST", f"{path}/end", None),
         ("get_organization", "GET", "/v1/organization", None),

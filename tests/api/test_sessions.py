@@ -104,7 +104,6 @@ async def test_every_field_is_kept_and_echoed_and_secrets_are_not(api: Api) -> N
         ({"routing": {"connection_id": "pcon_01HXYZ"}}, 404, "connection_not_found", "routing.connection_id"),
         ({"routing": {"direction": "inbound"}}, 400, "routing_unavailable", "routing"),
         ({"routing": {"type": "sip", "direction": "outbound"}}, 403, "feature_not_available", "routing.direction"),
-        ({"translation": {"original_audio": "duck"}}, 403, "feature_not_available", "translation.original_audio"),
         ({"mode": "ai_agent", "ai_agent": {"agent_id": "agt_1"}}, 404, "ai_agent_not_found", "ai_agent.agent_id"),
         ({"mode": "ai_agent", "ai_agent": {"system_prompt": "Be"}}, 403, "feature_not_available", "ai_agent"),
         ({"ai_agent": {"system_prompt": "Be"}}, 400, "conflicting_fields", "ai_agent"),

@@ -11,7 +11,7 @@ from kallglot.session.model import Turn
 OBJECT = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en"}
 
 
-def routes(session_id: str, key_id: str) -> list[tuple[str, str, Any, str]]:
+def routes(session_id: str, key_id: str, recording_id: str) -> list[tuple[str, str, Any, str]]:
     return [
         ("GET", f"/v1/sessions/{session_id}", None, "session_not_found"),
         ("PATCH", f"/v1/sessions/{session_id}", {"metadata": {"stolen": "yes"}}, "session_not_found"),
@@ -19,24 +19,32 @@ def routes(session_id: str, key_id: str) -> list[tuple[str, str, Any, str]]:
         ("GET", f"/v1/sessions/{session_id}/transcript", None, "session_not_found"),
         ("GET", f"/v1/sessions/{session_id}/transcript?format=srt", None, "session_not_found"),
         ("GET", f"/v1/sessions/{session_id}/recordings", None, "session_not_found"),
+        ("GET", f"/v1/sessions/{session_id}/timings", None, "session_not_found"),
+        ("GET", f"/v1/recordings/{recording_id}", None, "recording_not_found"),
+        ("GET", f"/v1/recordings/{recording_id}/audio", None, "recording_not_found"),
+        ("GET", f"/v1/recordings/{recording_id}/download", None, "recording_not_found"),
+        ("DELETE", f"/v1/recordings/{recording_id}", None, "recording_not_found"),
         ("GET", f"/v1/api_keys/{key_id}", None, "resource_not_found"),
         ("DELETE", f"/v1/api_keys/{key_id}", None, "resource_not_found"),
     ]
 
 
-async def owned(api: Api, key: str) -> tuple[str, str]:
-    """A session with a turn, and an API key, made with ``key``."""
+async def owned(api: Api, key: str) -> tuple[str, str, str]:
+    """A session with a turn, an API key and a recording, made with ``key``."""
     made = (await api.call("POST", "/v1/sessions", OBJECT, key=key)).json()
     at = api.clock.now()
     await api.journal.add_turn(
         Turn(f"turn_{made['id']}", made["id"], 1, "part_1", "customer", "de", "Geheim", 0, 9, at)
     )
     spare = (await api.call("POST", "/v1/api_keys", {"name": "spare"}, key=key)).json()
-    return made["id"], spare["id"]
+    _, recording_id = await api.recorded(key=key)
+    return made["id"], spare["id"], recording_id
 
 
-async def assert_out_of_reach(api: Api, stranger: str, owner: str, session_id: str, key_id: str) -> None:
-    for method, path, body, code in routes(session_id, key_id):
+async def assert_out_of_reach(
+    api: Api, stranger: str, owner: str, session_id: str, key_id: str, recording_id: str
+) -> None:
+    for method, path, body, code in routes(session_id, key_id, recording_id):
         response = await api.call(method, path, body, key=stranger)
         assert (response.status_code, response.json()["error"]["code"]) == (404, code), (method, path)
         assert "Geheim" not in response.text
@@ -49,6 +57,7 @@ async def assert_out_of_reach(api: Api, stranger: str, owner: str, session_id: s
     found = (await api.call("GET", f"/v1/sessions/{session_id}", key=owner)).json()
     assert (found["status"], found["metadata"]) == ("created", None)
     assert (await api.call("GET", f"/v1/api_keys/{key_id}", key=owner)).json()["revoked_at"] is None
+    assert (await api.call("GET", f"/v1/recordings/{recording_id}/audio", key=owner)).status_code == 200
 
 
 async def test_two_organizations_with_every_id_swapped(api: Api) -> None:
@@ -66,14 +75,14 @@ async def test_a_test_key_reaches_nothing_live(api: Api) -> None:
 
 async def test_a_live_key_reaches_no_test_session(api: Api) -> None:
     test_key = await api.key(livemode=False)
-    session_id, _ = await owned(api, test_key)
-    for method, path, body, code in routes(session_id, "key_none"):
+    session_id, _, recording_id = await owned(api, test_key)
+    for method, path, body, code in routes(session_id, "key_none", recording_id):
         response = await api.call(method, path, body)
         assert (response.status_code, response.json()["error"]["code"]) == (404, code), (method, path)
 
 
 async def test_ids_that_are_none(api: Api) -> None:
     for wrong in ("sess_", "x" * 65, "sess_%00", "sess_1%0A", "%F0%9F%98%80", "..%2f..", "' OR 1=1"):
-        for method, path, body, _ in routes(wrong, wrong):
+        for method, path, body, _ in routes(wrong, wrong, wrong):
             response = await api.call(method, path, body)
             assert response.status_code == 404, (method, path)

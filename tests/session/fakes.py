@@ -11,10 +11,12 @@ from kallglot.clock import FakeClock
 from kallglot.session import events
 from kallglot.session.leg import OutputFormat
 from kallglot.session.model import EndReason, Participant, Session, Turn, Usage
+from kallglot.session.timings import TurnTimes
 from kallglot.speech.types import (
     Detection,
     EngineError,
     Final,
+    Hints,
     LanguageDetector,
     Partial,
     Recognizer,
@@ -93,6 +95,7 @@ class FakeRecognizer:
     name = "fake"
 
     def __init__(self) -> None:
+        self.languages: tuple[str, ...] = ("de", "en")
         self.streams: list[FakeStream] = []
         self.refusals = 0
 
@@ -114,7 +117,7 @@ class FakeTranslator:
     async def warm(self, source: str, target: str) -> None:
         self.warmed = (source, target)
 
-    async def translate(self, text: str, source: str, target: str) -> str:
+    async def translate(self, text: str, source: str, target: str, hints: Hints = Hints()) -> str:
         self.asked.append((text, source, target))
         if self.broken:
             raise EngineError("broken")
@@ -163,6 +166,7 @@ class FakeJournal:
     def __init__(self, *sessions: Session) -> None:
         self.sessions = {session.id: session for session in sessions}
         self.kept: list[Turn] = []
+        self.timings: list[TurnTimes] = []
         self.failures = 0
         self.gate: asyncio.Event | None = None
 
@@ -182,6 +186,9 @@ class FakeJournal:
             self.failures -= 1
             raise OSError("disk full")
         self.kept.append(turn)
+
+    async def add_timings(self, times: Sequence[TurnTimes]) -> None:
+        self.timings.extend(times)
 
     async def connecting(self, session_id: str) -> None:
         status = self.sessions[session_id].status

@@ -86,8 +86,10 @@ async def test_a_word_travels_from_speaker_to_listener(call: Call) -> None:
         "TranscriptPartial",
         "SpeechStopped",
         "TranscriptFinal",
+        "FloorChanged",
         "PlaybackStarted",
         "PlaybackFinished",
+        "FloorChanged",
     ]
     partial = leg.of(events.TranscriptPartial)[0]
     assert isinstance(partial, events.TranscriptPartial)
@@ -204,6 +206,7 @@ async def test_gaps_are_time_for_the_recogniser(call: Call) -> None:
     leg = FakeLeg("leg")
     live = await call.connect(leg)
     live.audio(leg, CUSTOMER.id, FRAME, 8000, 0)
+    call.clock.advance(3.02)
     live.audio(leg, CUSTOMER.id, FRAME, 8000, 3020)
     await settle()
     assert call.engines.hearing.streams[0].skipped == [3000]
@@ -303,6 +306,10 @@ async def test_a_language_is_learnt_from_the_words_and_then_translated() -> None
     stream.utter("du und ich", 2000, 3000)
     await settle()
     assert call.stored.participants[0].language == "de"
+    again = call.engines.hearing.streams[-1]
+    assert (again.options.language, stream.closed) == ("de", True)
+    again.utter("du und ich", 2000, 3000)
+    await settle()
     assert call.journal.kept[1].translations[0].text == "du und ich in en"
     await call.board.close()
 

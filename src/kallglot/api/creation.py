@@ -56,12 +56,6 @@ def new_session(asked: CreateSession, provider: Provider | None, caller: Caller,
 
 
 def _refuse_what_is_not_there(asked: CreateSession) -> None:
-    if asked.translation.original_audio != "mute":
-        raise KallglotError(
-            "feature_not_available",
-            "translation.original_audio: this version plays translations only (mute).",
-            param="translation.original_audio",
-        )
     if asked.ai_agent is None:
         return
     if asked.mode in ("bidirectional_translation", "assistive_translation"):

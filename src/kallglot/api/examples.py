@@ -58,6 +58,23 @@ API_KEY: Final[dict[str, Any]] = {
     "last_used_at": None,
 }
 
+RECORDING: Final[dict[str, Any]] = {
+    "id": "rec_01JQ8Z5V7W3T9N4K2M6P8R1S0H",
+    "object": "recording",
+    "session_id": SESSION_ID,
+    "channel": "mixed",
+    "channels": 2,
+    "status": "ready",
+    "format": "mp3",
+    "duration": 312.4,
+    "size": 936720,
+    "sample_rate": 8000,
+    "bit_depth": 16,
+    "download_url": "/v1/recordings/rec_01JQ8Z5V7W3T9N4K2M6P8R1S0H/audio",
+    "created_at": _AT,
+    "expires_at": "2026-04-25T11:05:46Z",
+}
+
 _TURN: Final[dict[str, Any]] = {
     "sequence": 1,
     "id": "turn_01JQ8Z5V7W3T9N4K2M6P8R1S0E",
@@ -94,7 +111,42 @@ ANSWERS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
             "end_reason": "completed",
         },
     ),
-    "list_recordings": (200, _list(f"/v1/sessions/{SESSION_ID}/recordings")),
+    "list_recordings": (200, _list(f"/v1/sessions/{SESSION_ID}/recordings", RECORDING)),
+    "get_recording": (200, RECORDING),
+    "get_recording_audio": (200, {}),
+    "download_recording": (302, {}),
+    "delete_recording": (200, {"id": RECORDING["id"], "object": "recording", "deleted": True}),
+    "get_timings": (
+        200,
+        {
+            "object": "session.timings",
+            "session_id": SESSION_ID,
+            "turns": [
+                {
+                    "turn_id": "turn_01JQ8Z5V7W3T9N4K2M6P8R1S0E",
+                    "speech_start_ms": 1240,
+                    "speech_end_ms": 2980,
+                    "first_partial_ms": 1690,
+                    "committed_ms": 3570,
+                    "translated_ms": 3590,
+                    "final_ms": 3600,
+                    "first_audio_ms": 3640,
+                    "heard_ms": 5420,
+                    "listeners": [
+                        {
+                            "participant_id": "part_01JQ8Z5V7W3T9N4K2M6P8R1S0C",
+                            "listener": "agent",
+                            "language": "es",
+                            "first_audio_ms": 3640,
+                            "heard_ms": 5420,
+                            "cleared": False,
+                        }
+                    ],
+                }
+            ],
+            "lags": {"first_audio": {"median": 0.66, "p95": 0.66, "max": 0.66}},
+        },
+    ),
     "get_transcript": (
         200,
         {

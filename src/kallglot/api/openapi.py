@@ -16,6 +16,9 @@ from kallglot.errors import KallglotError
 
 _REQUEST_ID: Final = "req_01JQ8Z5V7W3T9N4K2M6P8R1S0G"
 _TEXT_FORMATS: Final = ("text/plain", "application/x-subrip", "text/vtt")
+_SOUND_FORMATS: Final = ("audio/mpeg", "audio/wav", "audio/ogg")
+_BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+_TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
 _IDEMPOTENT: Final = ("create_session", "end_session", "create_api_key")
 
 
@@ -28,6 +31,12 @@ def documented(operation: str) -> dict[str, Any]:
             "content": {"application/json": {"schema": _shape(example), "example": example}},
         }
     }
+    if operation == "get_recording_audio":
+        responses[status] = {"description": "The sound.", "content": dict.fromkeys(_SOUND_FORMATS, _BINARY)}
+        responses[206] = {"description": "The range that was asked for.", "content": responses[status]["content"]}
+        responses[416] = {"description": "There is nothing in that range.", "content": {"text/plain": _TEXT}}
+    if operation == "download_recording":
+        responses[status] = {"description": "Where the sound is."}
     if operation == "get_transcript":
         for kind in _TEXT_FORMATS:
             responses[status]["content"][kind] = {"schema": {"type": "string"}}
@@ -202,9 +211,11 @@ def _shape(example: Any) -> dict[str, Any]:
     """A JSON Schema that fits the example: its fields required, a null one of any type."""
     if isinstance(example, dict):
         properties = {name: _shape(value) for name, value in example.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        free = {"metadata", "recording", "transcription", "translation"} & properties.keys()  # pyright: ignore[reportUnknownArgumentType]
+        free = {"metadata", "recording", "transcription", "translation", "lags"} & properties.keys()  # pyright: ignore[reportUnknownArgumentType]
         for name in free:
             properties[name] = {"type": ["object", "null"]}
+        for name in {"duration", "size", "sample_rate", "download_url", "expires_at"} & properties.keys():  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            properties[name] = {}
         for name in {
             "source_language",
             "target_language",

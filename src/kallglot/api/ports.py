@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from kallglot.accounts.model import PhoneNumber
 from kallglot.accounts.ports import ApiKeyRepository, OrganizationRepository, Page
+from kallglot.recording.model import Recording
 from kallglot.session.model import EndReason, Session, Turn
+from kallglot.session.timings import TurnTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,18 @@ class SessionRepository(Protocol):
 class TurnRepository(Protocol):
     async def list(self, session_id: str) -> list[Turn]:
         """In sequence order."""
+        ...
+
+    async def timings(self, session_id: str) -> list[TurnTimes]:
+        """Of the turns that were heard or had nobody to hear them, in sequence order."""
+        ...
+
+
+class RecordingRepository(Protocol):
+    async def list(self, session_id: str, page: Page) -> tuple[list[Recording], bool]: ...
+
+    async def get(self, recording_id: str, organization_id: str, livemode: bool) -> Recording | None:
+        """None too where it is another organisation's, or of the other mode, or deleted."""
         ...
 
 
@@ -110,6 +125,8 @@ class UnitOfWork(Protocol):
     @property
     def turns(self) -> TurnRepository: ...
     @property
+    def recordings(self) -> RecordingRepository: ...
+    @property
     def phone_numbers(self) -> PhoneNumberRepository: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
@@ -137,6 +154,18 @@ class SessionControl(Protocol):
         ...
 
 
+class Recordings(Protocol):
+    """The files behind recordings."""
+
+    async def audio(self, recording: Recording, format: str) -> Path:
+        """A file to be read only. Raises ``ShelfError`` and ``RenderFailed``."""
+        ...
+
+    async def delete(self, recording: Recording) -> None:
+        """It is gone for everybody when this returns."""
+        ...
+
+
 __all__ = [
     "ApiKeyRepository",
     "IdempotencyRepository",
@@ -145,6 +174,8 @@ __all__ = [
     "OrganizationRepository",
     "Page",
     "PhoneNumberRepository",
+    "RecordingRepository",
+    "Recordings",
     "SessionControl",
     "SessionFilter",
     "SessionRepository",

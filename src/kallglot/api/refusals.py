@@ -15,6 +15,7 @@ _BODY: Final = "invalid_json invalid_field_value unknown_field request_too_large
 _IDEMPOTENT: Final = "idempotency_mismatch invalid_idempotency_key idempotency_conflict".split()
 _LIST: Final = "invalid_field_value conflicting_fields".split()
 _SESSION: Final = ["session_not_found"]
+_RECORDING: Final = ["recording_not_found"]
 
 CODES: Final[dict[str, Sequence[str]]] = {
     "create_session": [
@@ -41,6 +42,18 @@ CODES: Final[dict[str, Sequence[str]]] = {
     "update_session": [*_AUTHENTICATED, *_BODY, *_SESSION, "missing_required_field"],
     "end_session": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, *_SESSION],
     "list_recordings": [*_AUTHENTICATED, *_LIST, *_SESSION],
+    "get_recording": [*_AUTHENTICATED, *_RECORDING],
+    "get_recording_audio": [
+        *_AUTHENTICATED,
+        *_RECORDING,
+        "invalid_field_value",
+        "recording_not_ready",
+        "recording_expired",
+        "unavailable",
+    ],
+    "download_recording": [*_AUTHENTICATED, *_RECORDING, "invalid_field_value"],
+    "delete_recording": [*_AUTHENTICATED, *_RECORDING, "recording_not_ready"],
+    "get_timings": [*_AUTHENTICATED, *_SESSION],
     "get_transcript": [*_AUTHENTICATED, *_SESSION, "invalid_field_value"],
     "get_organization": _AUTHENTICATED,
     "create_api_key": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, "missing_required_field"],
@@ -103,6 +116,10 @@ _EXAMPLES: Final[dict[str, tuple[str, str | None]]] = {
     "rate_limit_exceeded": ("Too many requests; try again in 12 seconds.", None),
     "concurrent_session_limit_exceeded": ("The plan allows 10 sessions at a time.", None),
     "internal_error": ("Something went wrong on our side.", None),
+    "recording_not_found": ("There is no such recording.", None),
+    "recording_not_ready": ("The recording is being made.", None),
+    "recording_expired": ("The recording was kept until its expires_at, and is gone.", None),
+    "unavailable": ("The recording cannot be fetched from where it is kept.", None),
     "overloaded": ("The server is at its limit; try again shortly.", None),
 }
 _RETRY_AFTER: Final = {
@@ -110,6 +127,8 @@ _RETRY_AFTER: Final = {
     "rate_limit_exceeded": 12,
     "concurrent_session_limit_exceeded": 30,
     "overloaded": 5,
+    "recording_not_ready": 5,
+    "unavailable": 5,
 }
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kallglot.api import health, organization, problems, sessions, transcripts
+from kallglot.api import health, organization, problems, recordings, sessions, timings, transcripts
 from kallglot.api.openapi import install
 from kallglot.api.services import ApiServices
 from kallglot.errors import KallglotError
@@ -24,7 +24,14 @@ __all__ = ["ApiServices", "create_api"]
 log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
-ROUTERS = (sessions.router, transcripts.router, organization.router, health.router)
+ROUTERS = (
+    sessions.router,
+    transcripts.router,
+    timings.router,
+    recordings.router,
+    organization.router,
+    health.router,
+)
 
 
 def create_api(given: ApiServices) -> FastAPI:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from kallglot.api.idempotency import Idempotency
 from kallglot.api.keyuse import KeyUses
-from kallglot.api.ports import SessionControl, Store
+from kallglot.api.ports import Recordings, SessionControl, Store
 from kallglot.api.ratelimit import RateLimiter
 from kallglot.clock import Clock
 from kallglot.session.tokens import StreamTokens
@@ -37,6 +37,7 @@ class ApiServices:
     tokens: StreamTokens
     base_url: str
     stream_base_url: str
+    recordings: Recordings | None = None
     max_body_bytes: int = 1_048_576
     never_connected_seconds: float = 1800.0
     sip_domain: str | None = None

@@ -170,24 +170,6 @@ async def end(
     return await given.idempotency.run(request, caller.key, body, work)
 
 
-@router.get("/{session_id}/recordings", tags=["recordings"], **documented("list_recordings"))
-async def recordings(
-    request: Request,
-    session_id: str,
-    caller: Caller = requires("recordings:read", "recordings"),
-    limit: Limit = 20,
-    starting_after: Cursor = None,
-    ending_before: Cursor = None,
-) -> dict[str, Any]:
-    """The session's recordings: none in this version."""
-    page_of(limit, starting_after, ending_before)
-    await find(services(request), caller, session_id)
-    for param, cursor in (("starting_after", starting_after), ("ending_before", ending_before)):
-        if cursor is not None:
-            raise KallglotError("invalid_field_value", f"{param}: {cursor} is not in this list.", param=param)
-    return views.listing(f"/v1/sessions/{session_id}/recordings", [], False)
-
-
 def page_of(limit: int, starting_after: str | None, ending_before: str | None) -> Page:
     if starting_after is not None and ending_before is not None:
         raise KallglotError(

@@ -11,6 +11,7 @@ from kallglot.api import compat
 from kallglot.api.services import ApiServices
 from kallglot.clock import iso
 from kallglot.ids import transcript_id
+from kallglot.recording.model import BIT_DEPTH, DEFAULT_FORMAT, Recording
 from kallglot.session.model import Session, Turn
 
 
@@ -75,6 +76,25 @@ def transcript(one: Session, turns: list[Turn], *, include_translations: bool, s
         "status": "completed" if one.status == "ended" else "in_progress",
         "turns": [_turn(turn, include_translations) for turn in turns],
         "metadata": {"total_turns": len(turns), "duration_seconds": seconds, "languages_detected": languages},
+    }
+
+
+def recording(one: Recording) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "object": "recording",
+        "session_id": one.session_id,
+        "channel": one.channel,
+        "channels": one.channels,
+        "status": one.status,
+        "format": DEFAULT_FORMAT,
+        "duration": one.duration_seconds,
+        "size": one.size,
+        "sample_rate": one.sample_rate_hz,
+        "bit_depth": BIT_DEPTH,
+        "download_url": f"/v1/recordings/{one.id}/audio" if one.status == "ready" else None,
+        "created_at": iso(one.created_at),
+        "expires_at": None if one.expires_at is None else iso(one.expires_at),
     }
 
 

@@ -28,6 +28,12 @@ class SetMute:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeakIn:
+    participant_id: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     name: str
 
@@ -52,7 +58,7 @@ class End:
     pass
 
 
-Command = Audio | Text | SetMute | Mark | Clear | Digits | AnswerPing | End
+Command = Audio | Text | SetMute | SpeakIn | Mark | Clear | Digits | AnswerPing | End
 
 
 class BadMessage(Exception):

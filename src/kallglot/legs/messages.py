@@ -63,6 +63,13 @@ class TextInput(Struct, tag="text.input"):
     speaker: str | None = None
 
 
+class ParticipantUpdate(Struct, tag="participant.update"):
+    """The participant goes on in another language, and hears the others in it."""
+
+    language: Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+    speaker: str | None = None
+
+
 class DtmfIn(Struct, tag="dtmf"):
     digits: Annotated[str, Meta(pattern=r"^[0-9*#A-Da-dwW]{1,64}$")]
 
@@ -85,7 +92,17 @@ class OlderEnd(Struct, tag="end"):
 
 OlderMessage = OlderAudio | OlderControl | OlderEnd
 ClientMessage = (
-    AudioInput | AudioFormat | Ping | SessionEnd | Mute | Unmute | PlaybackMarkIn | PlaybackClear | TextInput | DtmfIn
+    AudioInput
+    | AudioFormat
+    | Ping
+    | SessionEnd
+    | Mute
+    | Unmute
+    | PlaybackMarkIn
+    | PlaybackClear
+    | TextInput
+    | ParticipantUpdate
+    | DtmfIn
 )
 
 
@@ -190,6 +207,35 @@ class ParticipantLeftOut(Struct, tag="participant.left"):
     participant: ParticipantOut
 
 
+class ParticipantUpdatedOut(Struct, tag="participant.updated"):
+    participant: ParticipantOut
+
+
+class LanguageDetectedOut(Struct, tag="language.detected"):
+    """Once, or again when a participant whose language nobody named changes it."""
+
+    speaker: str
+    participant_id: str
+    language: str
+    previous: str | None
+    confidence: float
+
+
+class FloorHeldOut(Struct, tag="floor.held"):
+    """The speaker has stopped, and the listeners (roles) still hear the translation of what they said."""
+
+    speaker: str
+    participant_id: str
+    listeners: list[str]
+
+
+class FloorReleasedOut(Struct, tag="floor.released"):
+    """Everybody has heard the speaker, or the speaker goes on."""
+
+    speaker: str
+    participant_id: str
+
+
 class DtmfOut(Struct, tag="dtmf"):
     digits: str
     speaker: str | None
@@ -227,6 +273,10 @@ ServerMessage = (
     | SpeechStoppedOut
     | ParticipantJoinedOut
     | ParticipantLeftOut
+    | ParticipantUpdatedOut
+    | LanguageDetectedOut
+    | FloorHeldOut
+    | FloorReleasedOut
     | DtmfOut
     | Pong
     | WarningOut

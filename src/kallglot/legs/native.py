@@ -11,7 +11,19 @@ import pybase64
 
 from kallglot.audio.codec import AudioFormatError, Decoder, decoder
 from kallglot.legs import messages as wire
-from kallglot.legs.commands import AnswerPing, Audio, BadMessage, Clear, Command, Digits, End, Mark, SetMute, Text
+from kallglot.legs.commands import (
+    AnswerPing,
+    Audio,
+    BadMessage,
+    Clear,
+    Command,
+    Digits,
+    End,
+    Mark,
+    SetMute,
+    SpeakIn,
+    Text,
+)
 from kallglot.session import events
 from kallglot.session.leg import OutputFormat
 from kallglot.session.model import Participant, Translation
@@ -75,6 +87,8 @@ class NativeCodec:
                 if not message.text.strip():
                     raise BadMessage("invalid_message", "text is empty.")
                 return Text(self._speaker(message.speaker).id, message.text.strip())
+            case wire.ParticipantUpdate():
+                return SpeakIn(self._speaker(message.speaker).id, message.language)
             case wire.DtmfIn():
                 return Digits(message.digits)
 
@@ -204,6 +218,16 @@ class NativeCodec:
                 return wire.ParticipantJoinedOut(_participant(event.participant))
             case events.ParticipantLeft():
                 return wire.ParticipantLeftOut(_participant(event.participant))
+            case events.ParticipantUpdated():
+                return wire.ParticipantUpdatedOut(_participant(event.participant))
+            case events.LanguageDetected():
+                who = event.participant
+                return wire.LanguageDetectedOut(who.role, who.id, who.language or "", event.before, event.confidence)
+            case events.FloorChanged():
+                who = event.speaker
+                if event.taken:
+                    return wire.FloorHeldOut(who.role, who.id, list(event.listeners))
+                return wire.FloorReleasedOut(who.role, who.id)
             case events.Dtmf():
                 return wire.DtmfOut(event.digits, event.speaker.role if event.speaker else None)
             case events.Warned():

@@ -292,6 +292,8 @@ class StreamSocket(WSListener):
                 live.text(command.participant_id, command.text)
             case do.SetMute():
                 live.mute(command.participant_id, command.muted)
+            case do.SpeakIn():
+                live.speaks_in(command.participant_id, command.language)
             case do.Mark():
                 live.mark(self, command.name)
             case do.Clear():

@@ -48,14 +48,18 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackStarted:
+    """``at_ms``, here and below, is monotonic: when the listener hears it."""
+
     turn_id: str
     listener: str
+    at_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class PlaybackFinished:
     turn_id: str
     listener: str
+    at_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,29 @@ class ParticipantJoined:
 @dataclass(frozen=True, slots=True)
 class ParticipantLeft:
     participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageDetected:
+    """``participant`` as it is now."""
+
+    participant: Participant
+    before: str | None
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantUpdated:
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class FloorChanged:
+    """``taken``: the speaker has stopped, and ``listeners`` (roles) still hear what they said."""
+
+    speaker: Participant
+    taken: bool
+    listeners: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +138,9 @@ SessionEvent = (
     | PlaybackMark
     | ParticipantJoined
     | ParticipantLeft
+    | ParticipantUpdated
+    | LanguageDetected
+    | FloorChanged
     | Dtmf
     | Warned
     | Ended

@@ -1,11 +1,15 @@
-"""One listener on one leg: what they hear, in the leg's own rate and encoding."""
+"""One listener on one leg: what they hear, mixed to one voice stream in the leg's own rate and encoding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from kallglot.audio import playout
 from kallglot.audio.codec import encoder
+from kallglot.audio.ducking import Ducker
+from kallglot.audio.g711 import audioop
 from kallglot.audio.resample import Resampler
 from kallglot.session.events import (
     PlaybackCleared,
@@ -17,20 +21,37 @@ from kallglot.session.events import (
 from kallglot.session.leg import Leg
 from kallglot.session.model import Participant
 
+NEAR_LEAD_MS: Final = 60
+"""Turns are handed out so little ahead while a voice is mixed beneath them: it is heard that much later."""
+QUIET_MS: Final = 500
+TOGETHER_MS: Final = 100
+MOST_WAITING: Final = 10
+"""Frames of a voice that wait to be mixed; older ones are let go."""
+
+HeardPcm = Callable[[float, bytes, int], None]
+
 
 class Hearing:
+    """``on_heard``, where set, gets every frame as PCM with the monotonic millisecond at which it is heard."""
+
     def __init__(self, leg: Leg, listener: Participant) -> None:
         self.leg = leg
         self.listener = listener
+        self.on_heard: HeardPcm | None = None
         self._rate = leg.output.sample_rate_hz
         self._encoder = encoder(leg.output.encoding, self._rate)
         self._playout = playout.Playout(self._rate, burst=leg.output.burst)
         self._turn_resamplers: dict[str, Resampler] = {}
-        self._originals: dict[str, _Original] = {}
+        self._voices: dict[str, _Voice] = {}
+        self._heard_ms = 0.0
 
     @property
     def backlog_ms(self) -> float:
         return self._playout.backlog_ms
+
+    @property
+    def tempo(self) -> float:
+        return self._playout.tempo
 
     def begin(self, turn_id: str, speaker: str, sample_rate_hz: int) -> None:
         self._playout.begin(turn_id, speaker)
@@ -47,53 +68,109 @@ class Hearing:
             self._playout.add(turn_id, resampler.flush())
         self._playout.end(turn_id)
 
-    def original(self, speaker: str, pcm: bytes, sample_rate_hz: int) -> None:
-        """The speaker's own voice, at once."""
+    def original(self, speaker: Participant, pcm: bytes, sample_rate_hz: int, now_ms: float, *, ducks: bool) -> None:
+        """The speaker's own voice: at once and untouched where it is alone, else mixed with what else is heard.
+
+        ``ducks`` lowers it while a translation is being heard.
+        """
         if not self.leg.writable:
             return
-        source = self._originals.get(speaker)
-        if source is None or source.sample_rate_hz != sample_rate_hz:
-            source = self._originals[speaker] = _Original(sample_rate_hz, self._rate)
-        for frame in source.frames(pcm):
-            self.leg.deliver_audio(self.listener, speaker, None, self._encoder.encode(frame))
+        voice = self._voices.get(speaker.id)
+        if voice is None or voice.sample_rate_hz != sample_rate_hz:
+            voice = self._voices[speaker.id] = _Voice(speaker.role, sample_rate_hz, self._rate)
+        voice.ducks = ducks
+        voice.heard_at_ms = now_ms
+        wait = self._playout.flowing or any(
+            other is not voice and now_ms - other.heard_at_ms < TOGETHER_MS for other in self._voices.values()
+        )
+        for frame in voice.frames(pcm):
+            if wait or voice.waiting:
+                voice.waiting.append(frame)
+            else:
+                self._deliver(voice.role, None, voice.levelled(frame, over=False), self._next_heard(now_ms))
 
     def mark(self, name: str) -> None:
         self._playout.mark(name)
 
-    def clear(self) -> list[SessionEvent]:
+    def clear(self, now_ms: float) -> list[SessionEvent]:
+        self._turn_resamplers.clear()
+        if self.on_heard is not None and self._heard_ms > now_ms:
+            # What was handed out ahead of time is not heard any more.
+            unheard = bytes(round((self._heard_ms - now_ms) * self._rate / 1000) * 2)
+            self.on_heard(now_ms, unheard, self._rate)
+        self._heard_ms = now_ms
         return [self._told(event) for event in self._playout.clear()]
 
     def tick(self, now_ms: float) -> list[SessionEvent]:
         """Sends what is due to the leg; what has to be told about it is returned."""
-        if self._playout.idle or not self.leg.writable:
+        if not self.leg.writable or (self._playout.idle and not any(voice.waiting for voice in self._voices.values())):
             return []
+        lively = any(now_ms - voice.heard_at_ms < QUIET_MS for voice in self._voices.values())
         told: list[SessionEvent] = []
-        for event in self._playout.due(now_ms):
+        for event in self._playout.due(now_ms, NEAR_LEAD_MS if lively else playout.LEAD_MS):
             if isinstance(event, playout.Frame):
-                payload = self._encoder.encode(event.pcm)
-                self.leg.deliver_audio(self.listener, event.speaker, event.turn_id, payload)
+                pcm = self._mixed(event.pcm, over=True)
+                self._deliver(event.speaker, event.turn_id, pcm, event.at_ms)
+                self._heard_ms = event.at_ms + playout.FRAME_MS
             else:
                 told.append(self._told(event))
+        if not self._playout.flowing:
+            while waiting := [voice for voice in self._voices.values() if voice.waiting]:
+                self._deliver(waiting[0].role, None, self._mixed(None, over=False), self._next_heard(now_ms))
         return told
+
+    def _mixed(self, pcm: bytes | None, *, over: bool) -> bytes:
+        """A frame with the next one of every voice that waits."""
+        for voice in self._voices.values():
+            if voice.waiting:
+                frame = voice.levelled(voice.waiting.popleft(), over=over)
+                pcm = frame if pcm is None else audioop.add(pcm, frame, 2)
+            else:
+                voice.ducker.pass_time(over)
+        assert pcm is not None
+        return pcm
+
+    def _deliver(self, speaker: str, turn_id: str | None, pcm: bytes, at_ms: float) -> None:
+        self.leg.deliver_audio(self.listener, speaker, turn_id, self._encoder.encode(pcm))
+        if self.on_heard is not None:
+            self.on_heard(at_ms, pcm, self._rate)
+
+    def _next_heard(self, now_ms: float) -> float:
+        """Voices come in chunks that jitter; they are heard one frame after the other."""
+        if not 0 <= self._heard_ms - now_ms < QUIET_MS:
+            self._heard_ms = now_ms
+        at_ms = self._heard_ms
+        self._heard_ms += playout.FRAME_MS
+        return at_ms
 
     def _told(self, event: playout.Started | playout.Finished | playout.Cleared | playout.Marked) -> SessionEvent:
         match event:
             case playout.Started():
-                return PlaybackStarted(event.turn_id, self.listener.role)
+                return PlaybackStarted(event.turn_id, self.listener.role, event.at_ms)
             case playout.Finished():
-                return PlaybackFinished(event.turn_id, self.listener.role)
+                return PlaybackFinished(event.turn_id, self.listener.role, event.at_ms)
             case playout.Cleared():
                 return PlaybackCleared(event.turn_id, self.listener.role)
             case playout.Marked():
                 return PlaybackMark(event.name)
 
 
-class _Original:
-    def __init__(self, sample_rate_hz: int, target_hz: int) -> None:
+class _Voice:
+    """A speaker's own voice on its way to one listener, in whole frames."""
+
+    def __init__(self, role: str, sample_rate_hz: int, target_hz: int) -> None:
+        self.role = role
         self.sample_rate_hz = sample_rate_hz
+        self.ducks = False
+        self.heard_at_ms = 0.0
+        self.ducker = Ducker()
+        self.waiting: deque[bytes] = deque(maxlen=MOST_WAITING)
         self._resampler = None if sample_rate_hz == target_hz else Resampler(sample_rate_hz, target_hz)
         self._frame_bytes = target_hz * playout.FRAME_MS // 1000 * 2
         self._rest = b""
+
+    def levelled(self, frame: bytes, *, over: bool) -> bytes:
+        return self.ducker.process(frame, over) if self.ducks else frame
 
     def frames(self, pcm: bytes) -> Iterator[bytes]:
         audio = self._rest + (pcm if self._resampler is None else self._resampler.process(pcm))

@@ -1,4 +1,4 @@
-"""From one speaker's finished utterances to committed, translated, spoken turns.
+"""From one speaker's committed words to translated, stored, spoken turns.
 
 Two workers: one translates and commits in order, the other speaks, so that a long sentence being spoken never holds up
 the text of the next.
@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from kallglot.session.hearing import Hearing
-from kallglot.session.model import Participant, Translation, Turn
+from kallglot.session.model import Participant, Role, Session, Translation, Turn
 from kallglot.session.ports import Engines
 from kallglot.session.routes import Plan
-from kallglot.speech.types import EngineError, Voice
+from kallglot.speech.faithful import FaithfulTranslator
+from kallglot.speech.types import EngineError, Hints, Translator, Voice
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +26,20 @@ TRANSLATION_TIMEOUT_S: Final = 5.0
 SYNTHESIS_TIMEOUT_S: Final = 15.0
 MAX_WAITING: Final = 64
 """Utterances waiting for a translator; beyond it they are joined rather than lost."""
+CONTEXT_PAIRS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What a speaker said or typed, on the session's timeline."""
+    """What a speaker said or typed, on the session's timeline. ``committed_ms`` is when it was settled."""
 
     turn_id: str
     text: str
     start_ms: int
     end_ms: int
     language: str | None
+    committed_ms: int
+    first_partial_ms: int | None = None
     confidence: float | None = None
 
 
@@ -46,17 +50,38 @@ class Surroundings:
     speaker: Callable[[], Participant]
     plan: Callable[[], Plan]
     hearings: Callable[[Sequence[str]], list[Hearing]]
-    commit: Callable[[Utterance, tuple[Translation, ...]], Awaitable[Turn]]
+    commit: Callable[[Utterance, tuple[Translation, ...], int], Awaitable[Turn]]
+    """Stores and tells a turn, which is going to be spoken in so many languages."""
+    begun: Callable[[str, Sequence[Hearing], str], None]
+    """A turn was handed to these listeners in a language."""
+    spoken: Callable[[str], None]
     warn: Callable[[str, str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Speech:
+    turn_id: str
+    text: str
+    language: str
+    listener_ids: tuple[str, ...]
+
+
 class Interpreter:
-    def __init__(self, engines: Engines, voices: Mapping[str, Any] | None, around: Surroundings) -> None:
+    def __init__(self, engines: Engines, session: Session, around: Surroundings) -> None:
         self._engines = engines
-        self._voices = voices
+        self._voices = session.voice
         self._around = around
+        self._glossary = _glossary(session, around.speaker().role)
+        formality = session.translation.get("formality")
+        self._formality: str | None = None if formality == "default" else formality
+        self._names = (
+            *(session.transcription.get("terms") or ()),
+            *(participant.name for participant in session.participants if participant.name),
+        )
+        self._translators: dict[int, FaithfulTranslator] = {}
+        self._context: dict[str, deque[tuple[str, str]]] = {}
         self._said: deque[Utterance] = deque()
-        self._to_speak: deque[tuple[str, str, str, tuple[str, ...]]] = deque()
+        self._to_speak: deque[_Speech] = deque()
         self._wake_translate = asyncio.Event()
         self._wake_speak = asyncio.Event()
         self._settled = asyncio.Event()
@@ -95,12 +120,14 @@ class Interpreter:
             await self._wake_speak.wait()
             self._wake_speak.clear()
             while self._to_speak:
-                turn_id, text, language, listener_ids = self._to_speak.popleft()
+                speech = self._to_speak.popleft()
                 try:
-                    await self._speak(turn_id, text, language, listener_ids)
+                    await self._speak(speech)
                 except Exception:
-                    log.exception("turn %s could not be spoken", turn_id)
-                    self._around.warn("synthesis_failed", f"A translation could not be spoken in {language}.")
+                    log.exception("turn %s could not be spoken", speech.turn_id)
+                    self._around.warn("synthesis_failed", f"A translation could not be spoken in {speech.language}.")
+                finally:
+                    self._around.spoken(speech.turn_id)
 
     async def _warm(self) -> None:
         source = self._around.speaker().language
@@ -122,13 +149,15 @@ class Interpreter:
         translations = tuple(
             Translation(language, text) for language, text in zip(plan.captions, texts, strict=False) if text
         )
-        turn = await self._around.commit(utterance, translations)
-        for translation in turn.translations:
-            if translation.language in spoken:
-                listeners = spoken[translation.language]
-                self._to_speak.append((turn.id, translation.text, translation.language, listeners))
+        speeches = [
+            _Speech(utterance.turn_id, translation.text, translation.language, spoken[translation.language])
+            for translation in translations
+            if translation.language in spoken
+        ]
+        await self._around.commit(utterance, translations, len(speeches))
+        self._to_speak.extend(speeches)
         while len(self._to_speak) > MAX_WAITING:
-            self._to_speak.popleft()
+            self._around.spoken(self._to_speak.popleft().turn_id)
             self._around.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
         self._wake_speak.set()
 
@@ -137,43 +166,55 @@ class Interpreter:
         if translator is None:
             self._around.warn("translation_unavailable", f"No engine translates from {source} to {target}.")
             return None
+        context = self._context.setdefault(target, deque(maxlen=CONTEXT_PAIRS))
+        hints = Hints(tuple(context), self._glossary, self._formality)
         try:
             async with asyncio.timeout(TRANSLATION_TIMEOUT_S):
-                return await translator.translate(text, source, target)
+                translation = await self._faithful(translator).translate(text, source, target, hints)
         except (EngineError, TimeoutError) as error:
             log.warning("translation %s to %s failed: %s", source, target, type(error).__name__)
             self._around.warn("translation_failed", f"An utterance could not be translated from {source} to {target}.")
             return None
+        context.append((text, translation))
+        return translation
 
-    async def _speak(self, turn_id: str, text: str, language: str, listener_ids: tuple[str, ...]) -> None:
-        hearings = self._around.hearings(listener_ids)
+    def _faithful(self, translator: Translator) -> FaithfulTranslator:
+        found = self._translators.get(id(translator))
+        if found is None:
+            found = self._translators[id(translator)] = FaithfulTranslator(translator, self._glossary, self._names)
+        return found
+
+    async def _speak(self, speech: _Speech) -> None:
+        hearings = self._around.hearings(speech.listener_ids)
         if not hearings:
             return
-        synthesizer = self._engines.synthesizer(language)
+        synthesizer = self._engines.synthesizer(speech.language)
         if synthesizer is None:
-            self._around.warn("synthesis_unavailable", f"No engine speaks {language}.")
+            self._around.warn("synthesis_unavailable", f"No engine speaks {speech.language}.")
             return
-        speaker = self._around.speaker().role
+        speaker, turn_id = self._around.speaker().role, speech.turn_id
+        voice = voice_for(self._voices, speech.language)
         begun = False
         try:
             async with asyncio.timeout(SYNTHESIS_TIMEOUT_S):
-                async for pcm in synthesizer.synthesize(text, language, voice_for(self._voices, language)):
+                async for pcm in synthesizer.synthesize(speech.text, speech.language, voice):
                     if not begun:
                         begun = True
+                        self._around.begun(turn_id, hearings, speech.language)
                         for hearing in hearings:
                             hearing.begin(turn_id, speaker, synthesizer.sample_rate_hz)
                     for hearing in hearings:
                         hearing.speak(turn_id, pcm)
         except (EngineError, TimeoutError) as error:
-            log.warning("synthesis in %s failed: %s", language, type(error).__name__)
-            self._around.warn("synthesis_failed", f"A translation could not be spoken in {language}.")
+            log.warning("synthesis in %s failed: %s", speech.language, type(error).__name__)
+            self._around.warn("synthesis_failed", f"A translation could not be spoken in {speech.language}.")
         finally:
             if begun:
                 for hearing in hearings:
                     hearing.end(turn_id)
 
 
-def voice_for(voices: Mapping[str, Any] | None, language: str) -> Voice:
+def voice_for(voices: Any, language: str) -> Voice:
     """The ``voice`` object of a session holds one voice for all languages, or one by language."""
     if not voices:
         return Voice()
@@ -181,3 +222,10 @@ def voice_for(voices: Mapping[str, Any] | None, language: str) -> Voice:
     chosen: Any = voices.get(language) or voices.get(base) or voices
     name, speed = chosen.get("name"), chosen.get("speed")
     return Voice(name if isinstance(name, str) else None, float(speed) if isinstance(speed, int | float) else 1.0)
+
+
+def _glossary(session: Session, role: Role) -> tuple[tuple[str, str], ...]:
+    """As the customer's words are translated; for an agent's the other way round."""
+    entries: list[dict[str, str]] = list(session.translation.get("glossary") or ())
+    pairs = [(entry["source"], entry["target"]) for entry in entries]
+    return tuple(pairs if role == "customer" else [(target, source) for source, target in pairs])

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from kallglot.audio.timeline import SourceTimeline
 from kallglot.clock import Clock
 from kallglot.session import events
+from kallglot.session.audience import Audience
+from kallglot.session.detection import Learned
 from kallglot.session.hearing import Hearing
 from kallglot.session.interpreter import Surroundings, Utterance
 from kallglot.session.leg import Leg
 from kallglot.session.model import EndReason, Participant, Session, Translation, Turn
-from kallglot.session.ports import Engines, SessionJournal
+from kallglot.session.playback import Playback
+from kallglot.session.ports import Engines, SessionJournal, Tape
 from kallglot.session.routes import Plan, plan
-from kallglot.session.speaker import Speaker
+from kallglot.session.speaker import Listening, Speaker
 from kallglot.session.state import STREAM_CLOSE_CODES
+from kallglot.session.timings import TurnTimes
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ RELEASE_INPUT_MS: Final = 10_000
 """Audio waiting for an engine above the first stops its leg's socket being read, until it is below the second."""
 DRAIN_SECONDS: Final = 8.0
 COMMIT_RETRY_SECONDS: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)
+FIRST_CHUNK_MS: Final = 1000
 WARN_AGAIN_SECONDS: Final = 10.0
 
 
@@ -42,8 +46,10 @@ class LiveSession:
         engines: Engines,
         clock: Clock,
         reconnect_seconds: float,
+        observe: Callable[[TurnTimes], None],
     ) -> None:
         self.record = record
+        self.tape: Tape | None = None
         self._journal = journal
         self._engines = engines
         self._clock = clock
@@ -53,9 +59,9 @@ class LiveSession:
         self._legs: dict[str, Leg] = {}
         self._leg_order: dict[str, int] = {}
         self._attached = 0
-        self._timelines: dict[tuple[str, str], SourceTimeline] = {}
         self._held: set[str] = set()
-        self._hearings: list[Hearing] = []
+        self._audience = Audience(self._record_heard)
+        self._plans: dict[str, Plan] = {}
         self._commit_lock = asyncio.Lock()
         self._presence_lock = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
@@ -70,45 +76,53 @@ class LiveSession:
         if record.started_at is not None:
             self._base_monotonic = clock.monotonic()
             self._base_ms = max(0.0, (clock.now() - record.started_at).total_seconds() * 1000)
+        self._playback = Playback(
+            record.id,
+            journal,
+            session_ms=self._session_ms,
+            participant=self._participants.__getitem__,
+            emit=self.emit,
+            observe=observe,
+        )
         self._speakers = {participant.id: self._speaker(participant) for participant in record.participants}
 
     def _speaker(self, participant: Participant) -> Speaker:
         around = Surroundings(
             speaker=lambda: self._participants[participant.id],
             plan=lambda: self._plan(participant.id),
-            hearings=self._hearings_of,
+            hearings=self._audience.of,
             commit=partial(self._commit, participant.id),
+            begun=partial(self._begun, participant.id),
+            spoken=self._playback.timings.spoken,
             warn=self.warn,
         )
-        return Speaker(
-            self.record,
-            participant,
-            self._engines,
-            around,
-            now_ms=self.now_ms,
-            emit=self.emit,
-            learn_language=self._learn_language,
-        )
+        listening = Listening(self.now_ms, self.emit, self._learn_language, self._playback.speaking)
+        return Speaker(self.record, participant, self._engines, around, listening)
 
     # Life
 
     async def run(self, ready: asyncio.Event) -> None:
         """Owns every task of the session; returns after :meth:`stop`, leaving none behind."""
-        async with self._tasks:
-            workers = [
-                self._spawn(work, name)
-                for speaker in self._speakers.values()
-                for work, name in (
-                    (speaker.interpreter.translate_forever(), "translate"),
-                    (speaker.interpreter.speak_forever(), "speak"),
-                )
-            ]
-            ready.set()
-            await self._stopped.wait()
-            for speaker in self._speakers.values():
-                await speaker.close()
-            for worker in workers:
-                worker.cancel()
+        try:
+            async with self._tasks:
+                workers = [
+                    self._spawn(work, name)
+                    for speaker in self._speakers.values()
+                    for work, name in (
+                        (speaker.interpreter.translate_forever(), "translate"),
+                        (speaker.interpreter.speak_forever(), "speak"),
+                    )
+                ]
+                ready.set()
+                await self._stopped.wait()
+                for speaker in self._speakers.values():
+                    await speaker.close()
+                for worker in workers:
+                    worker.cancel()
+                await self._playback.keep(self._playback.timings.rest())
+        finally:
+            if self.tape is not None:
+                await self.tape.close()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -159,7 +173,7 @@ class LiveSession:
         for leg in list(self._legs.values()):
             leg.close(STREAM_CLOSE_CODES.get(reason, 1000), reason)
         self._legs.clear()
-        self._hearings.clear()
+        self._audience.clear_all()
 
     # Legs
 
@@ -170,8 +184,7 @@ class LiveSession:
         joined = bound is not None and not any(other.participant_id == bound.id for other in self._legs.values())
         self._legs[leg.id] = leg
         self._leg_order[leg.id] = self._attached
-        listeners = [bound] if bound is not None else list(self._participants.values())
-        self._hearings.extend(Hearing(leg, listener) for listener in listeners)
+        self._audience.join(leg, [bound] if bound is not None else list(self._participants.values()))
         self.last_activity = self._clock.monotonic()
         await self._note_presence()
         if bound is not None and joined:
@@ -187,8 +200,8 @@ class LiveSession:
             return
         self._held.discard(leg.id)
         self._leg_order.pop(leg.id, None)
-        self._hearings = [hearing for hearing in self._hearings if hearing.leg is not leg]
-        self._timelines = {key: value for key, value in self._timelines.items() if key[0] != leg.id}
+        for listener_id in self._audience.leave(leg):
+            self._playback.left(listener_id)
         self.left_at = self._clock.now()
         bound = self._participants.get(leg.participant_id) if leg.participant_id else None
         if bound is not None and not any(other.participant_id == bound.id for other in self._legs.values()):
@@ -218,19 +231,19 @@ class LiveSession:
     def audio(self, leg: Leg, participant_id: str, pcm: bytes, sample_rate_hz: int, timestamp_ms: float | None) -> None:
         if self._ending or leg.id not in self._legs:
             return
-        self._activity()
-        timeline = self._timelines.setdefault((leg.id, participant_id), SourceTimeline())
-        gap_ms = timeline.place(timestamp_ms, len(pcm) / 2 * 1000 / sample_rate_hz)
+        self._activity(len(pcm) / 2 * 1000 / sample_rate_hz)
         speaker = self._speakers[participant_id]
-        order = self._leg_order[leg.id]
-        used = speaker.hear(leg.id, order, pcm, sample_rate_hz, gap_ms=gap_ms, stamped=timestamp_ms is not None)
-        if used:
-            listeners = self._plan(participant_id).original_to
-            if listeners:
-                role = self._participants[participant_id].role
-                for hearing in self._hearings:
-                    if hearing.listener.id in listeners:
-                        hearing.original(role, pcm, sample_rate_hz)
+        placed = speaker.hear(leg.id, self._leg_order[leg.id], pcm, sample_rate_hz, timestamp_ms)
+        if placed is not None and not speaker.muted:
+            participant, going = self._participants[participant_id], self._plan(participant_id)
+            if self.tape is not None:
+                self.tape.said(participant, placed.at_ms, pcm, sample_rate_hz)
+            now_ms = self._clock.monotonic() * 1000
+            if going.original_to:
+                self._audience.original(participant, going.original_to, pcm, sample_rate_hz, now_ms, ducks=False)
+            if going.beneath:
+                ducked = going.ducked
+                self._audience.original(participant, going.beneath, pcm, sample_rate_hz, now_ms, ducks=ducked)
         if speaker.backlog_ms > HOLD_INPUT_MS and leg.id not in self._held:
             self._held.add(leg.id)
             leg.hold_input(True)
@@ -240,6 +253,12 @@ class LiveSession:
             return
         self._activity()
         self._speakers[participant_id].type(text)
+
+    def speaks_in(self, participant_id: str, language: str) -> None:
+        """A participant goes on in another language, and hears the others in it."""
+        self._set_language(participant_id, language)
+        self._speakers[participant_id].speaks_in(language)
+        self.emit(events.ParticipantUpdated(self._participants[participant_id]))
 
     def mute(self, participant_id: str, muted: bool) -> None:
         self._speakers[participant_id].muted = muted
@@ -251,26 +270,25 @@ class LiveSession:
 
     def mark(self, leg: Leg, name: str) -> None:
         """Behind everything this leg is going to hear; on a leg with several listeners, behind the longest."""
-        own = [hearing for hearing in self._hearings if hearing.leg is leg]
+        own = self._audience.on(leg)
         if own:
             max(own, key=lambda hearing: hearing.backlog_ms).mark(name)
 
     def clear(self, leg: Leg) -> None:
-        for hearing in self._hearings:
-            if hearing.leg is leg:
-                for event in hearing.clear():
-                    self.emit(event)
+        for hearing, event in self._audience.clear(leg, self._clock.monotonic() * 1000):
+            self._playback.note(hearing.listener.id, event)
 
     # Time
 
     def tick(self) -> None:
-        now_ms = self._clock.monotonic() * 1000
-        for hearing in self._hearings:
-            for event in hearing.tick(now_ms):
-                if isinstance(event, events.PlaybackMark):
-                    hearing.leg.deliver(event)
-                else:
-                    self.emit(event)
+        now = self._clock.monotonic()
+        for hearing, event in self._audience.tick(now * 1000):
+            self._playback.note(hearing.listener.id, event)
+            if isinstance(event, events.PlaybackCleared):
+                self.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
+        done = self._playback.done(now)
+        if done:
+            self._spawn(self._playback.keep(done), "timings")
         for speaker in self._speakers.values():
             speaker.tick()
         if self._held and all(speaker.backlog_ms < RELEASE_INPUT_MS for speaker in self._speakers.values()):
@@ -294,29 +312,56 @@ class LiveSession:
 
     # Inside
 
-    def _activity(self) -> None:
+    def _activity(self, duration_ms: float = 0.0) -> None:
         self.last_activity = self._clock.monotonic()
         if self._base_monotonic is None:
             self._base_monotonic = self.last_activity
+            # The session began when its first chunk of audio did.
+            self._base_ms = min(duration_ms, FIRST_CHUNK_MS)
             started_at = self._clock.now()
             self.record = replace(self.record, status="active", started_at=started_at)
             self._start_task = self._spawn(self._journal.started(self.record.id, started_at), "start")
 
     def _plan(self, participant_id: str) -> Plan:
-        return plan(self.record.mode, self._participants[participant_id], tuple(self._participants.values()))
+        known = self._plans.get(participant_id)
+        if known is None:
+            everybody = tuple(self._participants.values())
+            original_audio = self.record.translation.get("original_audio", "mute")
+            known = plan(self.record.mode, self._participants[participant_id], everybody, original_audio)
+            self._plans[participant_id] = known
+        return known
 
-    def _hearings_of(self, listener_ids: Sequence[str]) -> list[Hearing]:
-        return [hearing for hearing in self._hearings if hearing.listener.id in listener_ids]
+    def _learn_language(self, participant_id: str, learned: Learned) -> None:
+        self._set_language(participant_id, learned.language)
+        participant = self._participants[participant_id]
+        self.emit(events.LanguageDetected(participant, learned.before, learned.confidence))
 
-    def _learn_language(self, participant_id: str, language: str) -> None:
+    def _set_language(self, participant_id: str, language: str) -> None:
         self._participants[participant_id] = replace(self._participants[participant_id], language=language)
+        self._plans.clear()
         known = tuple(self._participants.values())
         self.record = replace(self.record, participants=known)
         self._spawn(self._journal.languages(self.record.id, known), "languages")
 
-    async def _commit(self, participant_id: str, utterance: Utterance, translations: tuple[Translation, ...]) -> Turn:
+    def _record_heard(self, listener_id: str, at_monotonic_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
+        if self.tape is not None and self._base_monotonic is not None:
+            at_ms = self._session_ms(at_monotonic_ms)
+            self.tape.heard(self._participants[listener_id], at_ms, pcm, sample_rate_hz)
+
+    def _begun(self, speaker_id: str, turn_id: str, hearings: Sequence[Hearing], language: str) -> None:
+        for hearing in hearings:
+            if self._audience.counts(hearing):
+                self._playback.begun(speaker_id, turn_id, hearing.listener, language)
+
+    def _session_ms(self, monotonic_ms: float) -> float:
+        return 0.0 if self._base_monotonic is None else self._base_ms + monotonic_ms - self._base_monotonic * 1000
+
+    async def _commit(
+        self, participant_id: str, utterance: Utterance, translations: tuple[Translation, ...], speeches: int
+    ) -> Turn:
         """Persists a turn and then, and only then, tells of it. A store that is away is waited for."""
         participant = self._participants[participant_id]
+        translated_ms = round(self.now_ms()) if translations else None
         async with self._commit_lock:
             if self._start_task is not None:
                 await asyncio.wait([self._start_task])
@@ -337,6 +382,17 @@ class LiveSession:
             await self._persist(turn)
             self._next_sequence += 1
             self.emit(events.TranscriptFinal(participant, turn))
+        times = TurnTimes(
+            turn.id,
+            self.record.id,
+            turn.start_ms,
+            turn.end_ms,
+            utterance.committed_ms,
+            utterance.first_partial_ms,
+            translated_ms,
+            round(self.now_ms()),
+        )
+        self._playback.timings.committed(times, speeches)
         return turn
 
     async def _persist(self, turn: Turn) -> None:

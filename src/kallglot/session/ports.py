@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from kallglot.session.model import EndReason, Participant, Session, Turn, Usage
+from kallglot.session.timings import TurnTimes
 from kallglot.speech.types import LanguageDetector, Recognizer, Synthesizer, Translator
 
 
@@ -23,6 +24,10 @@ class SessionJournal(Protocol):
         """Appends a turn. Turns given at about the same time are committed together.
 
         The same id again changes nothing, so that a caller may repeat after an unclear failure."""
+        ...
+
+    async def add_timings(self, times: Sequence[TurnTimes]) -> None:
+        """Keeps when turns were spoken and heard; a turn given again takes the place of what was kept."""
         ...
 
     async def connecting(self, session_id: str) -> None:
@@ -55,6 +60,33 @@ class SessionJournal(Protocol):
         """At start-up: gives every live session without a deadline this one; how many there were.
 
         A process that was killed leaves sessions that nobody waits for."""
+        ...
+
+
+class Tape(Protocol):
+    """What one live session's recording is written to. No method blocks or raises; times are the session's."""
+
+    def said(self, participant: Participant, at_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
+        """A participant's own voice."""
+        ...
+
+    def heard(self, participant: Participant, at_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
+        """What a participant heard, mixed."""
+        ...
+
+    async def close(self) -> None:
+        """Everything taken is on disk when this returns."""
+        ...
+
+
+class Recorder(Protocol):
+    async def begin(self, session: Session, warn: Callable[[str], None]) -> Tape | None:
+        """A tape for a session that has just come to life, which may have been recorded before; None where none is
+        wanted or possible. ``warn`` is told, in a sentence, when something cannot be recorded any more."""
+        ...
+
+    async def finish(self, session: Session) -> None:
+        """The session has ended, live here or not; what was recorded is made ready."""
         ...
 
 

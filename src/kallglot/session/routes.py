@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from kallglot.session.model import Mode, Participant
+
+OriginalAudio = Literal["duck", "mute", "pass"]
 
 
 def same_language(a: str | None, b: str | None) -> bool:
@@ -27,11 +30,14 @@ class Plan:
     """All routes that leave one speaker, and the languages their words are shown in.
 
     ``captions`` holds every distinct target language, first the one for the other side; it is longer than the spoken
-    targets where someone reads the translation but hears the original.
+    targets where someone reads the translation but hears the original. ``beneath`` are the listeners who hear the
+    speaker's own voice beneath the translation, lowered while that is heard where ``ducked``.
     """
 
     routes: tuple[Route, ...]
     captions: tuple[str, ...]
+    beneath: tuple[str, ...] = ()
+    ducked: bool = False
 
     @property
     def original_to(self) -> tuple[str, ...]:
@@ -42,7 +48,9 @@ class Plan:
         return tuple(route for route in self.routes if route.target is not None)
 
 
-def plan(mode: Mode, speaker: Participant, participants: Sequence[Participant]) -> Plan:
+def plan(
+    mode: Mode, speaker: Participant, participants: Sequence[Participant], original_audio: OriginalAudio = "mute"
+) -> Plan:
     """The routes from ``speaker``.
 
     A listener of the same language hears the speaker. A language that is not known yet gets nothing translated and
@@ -60,9 +68,15 @@ def plan(mode: Mode, speaker: Participant, participants: Sequence[Participant]) 
             and not same_language(speaker.language, listener.language)
         )
         target = listener.language if translate else None
-        if target is not None and target not in captions:
-            captions.append(target)
+        if target is not None:
+            # Regions of one language share a route: the first that was named.
+            target = next((known for known in captions if same_language(known, target)), target)
+            if target not in captions:
+                captions.append(target)
         hears_original = mode == "assistive_translation" and listener.role == "agent" and speaker.role == "customer"
         spoken.setdefault(None if hears_original else target, []).append(listener.id)
     routes = tuple(Route(speaker.id, target, tuple(ids)) for target, ids in spoken.items())
-    return Plan(routes, tuple(captions))
+    beneath = (
+        () if original_audio == "mute" else tuple(one for route in routes if route.target for one in route.listener_ids)
+    )
+    return Plan(routes, tuple(captions), beneath, original_audio == "duck")

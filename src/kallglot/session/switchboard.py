@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -17,7 +18,8 @@ from kallglot.session.leg import Leg
 from kallglot.session.live import LiveSession
 from kallglot.session.model import EndReason, Session
 from kallglot.session.notices import notices
-from kallglot.session.ports import Engines, SessionJournal
+from kallglot.session.ports import Engines, Recorder, SessionJournal
+from kallglot.session.timings import TurnTimes
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +46,22 @@ class Limits:
 
 
 class Switchboard:
-    def __init__(self, journal: SessionJournal, engines: Engines, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        journal: SessionJournal,
+        engines: Engines,
+        clock: Clock,
+        limits: Limits,
+        *,
+        recorder: Recorder | None = None,
+        observe: Callable[[TurnTimes], None] = lambda _: None,
+    ) -> None:
         self._journal = journal
         self._engines = engines
         self._clock = clock
         self._limits = limits
+        self._recorder = recorder
+        self._observe = observe
         self._live: dict[str, LiveSession] = {}
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -102,7 +115,7 @@ class Switchboard:
                 )
             leg = admit(live)
             await live.attach(leg)
-            live.greet(leg, notices(live.record))
+            live.greet(leg, notices(live.record, recorded=live.tape is not None))
             return live
 
     async def disconnect(self, live: LiveSession, leg: Leg) -> None:
@@ -134,6 +147,8 @@ class Switchboard:
             if live is not None:
                 live.say_ended(reason)
                 await self._forget(live)
+            if self._recorder is not None and stored.recording.get("enabled"):
+                await self._recorder.finish(ended or stored)
             return ended or stored
 
     # Inside
@@ -157,7 +172,10 @@ class Switchboard:
             engines=self._engines,
             clock=self._clock,
             reconnect_seconds=self._limits.reconnect_seconds,
+            observe=self._observe,
         )
+        if self._recorder is not None and record.recording.get("enabled"):
+            live.tape = await self._recorder.begin(record, partial(live.warn, "recording_failed"))
         ready = asyncio.Event()
         self._runs[session_id] = asyncio.create_task(live.run(ready), name=session_id)
         await ready.wait()

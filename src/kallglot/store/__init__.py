@@ -1,6 +1,7 @@
 """Where everything is kept: SQLite by default, PostgreSQL by one setting. SQL lives only here."""
 
 from kallglot.store.journal import SqlJournal
+from kallglot.store.recordings import SqlRecordingLedger
 from kallglot.store.sql import SqlStore
 
-__all__ = ["SqlJournal", "SqlStore"]
+__all__ = ["SqlJournal", "SqlRecordingLedger", "SqlStore"]

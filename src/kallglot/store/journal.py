@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.session.model import EndReason, Participant, Session, Status, Turn, Usage
 from kallglot.session.state import before
+from kallglot.session.timings import TurnTimes
 from kallglot.store import rows
 from kallglot.store.paging import one
 from kallglot.store.sessions import SqlTurns
 from kallglot.store.sql import SqlStore
-from kallglot.store.tables import sessions, turns
+from kallglot.store.tables import sessions, turn_timings, turns
 
 MAX_BATCH: Final = 256
 MAX_WAITING: Final = 4096
@@ -48,6 +49,15 @@ class SqlJournal:
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         await self._waiting.put((turn, durable))
         await durable
+
+    async def add_timings(self, times: Sequence[TurnTimes]) -> None:
+        dialect: Any = sqlite if self._database.is_sqlite else postgresql
+        statement = dialect.insert(turn_timings)
+        statement = statement.on_conflict_do_update(
+            index_elements=[turn_timings.c.turn_id], set_={"times": statement.excluded.times}
+        )
+        async with self._database.write() as connection:
+            await connection.execute(statement, [rows.times_row(one) for one in times])
 
     async def load(self, session_id: str) -> Session | None:
         async with self._database.read() as connection:

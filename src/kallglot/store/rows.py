@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from kallglot.accounts.model import ApiKey, Organization, PhoneNumber
 from kallglot.session.model import Participant, Session, Translation, Turn, Usage
+from kallglot.session.timings import Listened, TurnTimes
 
 Row = Mapping[Any, Any]
 
@@ -60,3 +61,13 @@ def turn(row: Row) -> Turn:
 
 def turn_row(one: Turn) -> dict[str, Any]:
     return {**asdict(one), "translations": [asdict(translation) for translation in one.translations]}
+
+
+def times(document: Row) -> TurnTimes:
+    values = dict(document)
+    values["listeners"] = tuple(Listened(**one) for one in values["listeners"])
+    return TurnTimes(**values)
+
+
+def times_row(one: TurnTimes) -> dict[str, Any]:
+    return {"turn_id": one.turn_id, "session_id": one.session_id, "times": asdict(one)}

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.api.ports import Page, SessionFilter
 from kallglot.session.model import Session, Turn
+from kallglot.session.timings import TurnTimes
 from kallglot.store import rows
 from kallglot.store.paging import one, page_of
-from kallglot.store.tables import organizations, session_metadata, sessions, turns
+from kallglot.store.tables import organizations, session_metadata, sessions, turn_timings, turns
 
 
 class SqlSessions:
@@ -89,3 +90,12 @@ class SqlTurns:
     async def list(self, session_id: str) -> list[Turn]:
         query = select(turns).where(turns.c.session_id == session_id).order_by(turns.c.sequence)
         return [rows.turn(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def timings(self, session_id: str) -> list[TurnTimes]:
+        query = (
+            select(turn_timings.c.times)
+            .join(turns, turns.c.id == turn_timings.c.turn_id)
+            .where(turn_timings.c.session_id == session_id)
+            .order_by(turns.c.sequence)
+        )
+        return [rows.times(times) for times in (await self._connection.execute(query)).scalars()]

@@ -12,6 +12,7 @@ from kallglot.store.accounts import SqlApiKeys, SqlOrganizations, SqlPhoneNumber
 from kallglot.store.database import Database
 from kallglot.store.idempotency import SqlIdempotency
 from kallglot.store.migrate import upgrade
+from kallglot.store.recordings import SqlRecordings
 from kallglot.store.sessions import SqlSessions, SqlTurns
 
 
@@ -21,6 +22,7 @@ class SqlUnitOfWork:
         self.api_keys = SqlApiKeys(connection)
         self.sessions = SqlSessions(connection)
         self.turns = SqlTurns(connection)
+        self.recordings = SqlRecordings(connection)
         self.phone_numbers = SqlPhoneNumbers(connection)
         self.idempotency = SqlIdempotency(connection, cipher)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -174,6 +175,37 @@ turns = Table(
     Column("confidence", Float),
     Column("translations", Document, nullable=False),
     UniqueConstraint("session_id", "sequence"),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    _id(),
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    _organization(),
+    Column("livemode", Boolean, nullable=False),
+    Column("channel", String(20), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("channels", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("duration_seconds", Float),
+    Column("size", BigInteger),
+    Column("sample_rate_hz", Integer),
+    Column("expires_at", Moment),
+    Column("stored", Boolean, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    UniqueConstraint("session_id", "channel"),
+    Index(None, "status"),
+    Index(None, "expires_at"),
+)
+
+turn_timings = Table(
+    "turn_timings",
+    metadata,
+    Column("turn_id", String(40), ForeignKey("turns.id", ondelete="CASCADE"), primary_key=True),
+    Column("session_id", String(40), nullable=False),
+    Column("times", Document, nullable=False),
+    Index(None, "session_id"),
 )
 
 idempotency = Table(

@@ -1,0 +1,86 @@
+"""Recordings: as the API reads them, and as the recorder keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kallglot.accounts.ports import Page
+from kallglot.recording.model import Recording
+from kallglot.session.model import Session
+from kallglot.store import rows
+from kallglot.store.database import Database
+from kallglot.store.paging import one, page_of
+from kallglot.store.tables import recordings, sessions
+
+
+class SqlRecordings:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def list(self, session_id: str, page: Page) -> tuple[list[Recording], bool]:
+        query = select(recordings).where(recordings.c.session_id == session_id, recordings.c.deleted.is_(False))
+        found, more = await page_of(self._connection, query, recordings, page)
+        return [Recording(**row) for row in found], more
+
+    async def get(self, recording_id: str, organization_id: str, livemode: bool) -> Recording | None:
+        found = await one(
+            self._connection,
+            recordings,
+            recordings.c.id == recording_id,
+            recordings.c.organization_id == organization_id,
+            recordings.c.livemode.is_(livemode),
+            recordings.c.deleted.is_(False),
+        )
+        return None if found is None else Recording(**found)
+
+
+class SqlRecordingLedger:
+    """Implements :class:`kallglot.recording.ports.RecordingLedger`; every call is a transaction of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, some: Sequence[Recording]) -> None:
+        dialect: Any = sqlite if self._database.is_sqlite else postgresql
+        known = [recordings.c.session_id, recordings.c.channel]
+        statement = dialect.insert(recordings).on_conflict_do_nothing(index_elements=known)
+        async with self._database.write() as connection:
+            await connection.execute(statement, [asdict(recording) for recording in some])
+
+    async def of_session(self, session_id: str) -> list[Recording]:
+        query = (
+            select(recordings)
+            .where(recordings.c.session_id == session_id, recordings.c.deleted.is_(False))
+            .order_by(recordings.c.id)
+        )
+        async with self._database.read() as connection:
+            return [Recording(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def unfinished(self) -> list[Session]:
+        waiting = select(recordings.c.session_id).where(recordings.c.status == "processing")
+        query = select(sessions).where(sessions.c.id.in_(waiting), sessions.c.status == "ended").order_by(sessions.c.id)
+        async with self._database.read() as connection:
+            return [rows.session(row) for row in (await connection.execute(query)).mappings()]
+
+    async def update(self, recording: Recording) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(recordings).where(recordings.c.id == recording.id).values(asdict(recording))
+            )
+
+    async def overdue(self, now: datetime, limit: int = 100) -> list[Recording]:
+        expired = recordings.c.stored.is_(True) & (recordings.c.expires_at <= now)
+        query = select(recordings).where(or_(expired, recordings.c.deleted.is_(True))).order_by(recordings.c.id)
+        async with self._database.read() as connection:
+            return [Recording(**row) for row in (await connection.execute(query.limit(limit))).mappings()]
+
+    async def remove(self, recording_id: str) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(delete(recordings).where(recordings.c.id == recording_id))

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kallglot.session.clauses import (
+    CLAUSE_AFTER_MS,
+    FEWEST_WORDS,
+    LONGEST_MS,
+    Clauses,
+    Segment,
+    Tentative,
+    behind,
+)
+
+SENTENCE = "I would like to change my order, because the address is wrong and nobody answered the phone yesterday"
+
+
+def grown(text: str, per_word_ms: int = 350, lag: int = 2) -> list[tuple[str, str, int]]:
+    """Hypotheses of a sentence that grows word by word: text, stable prefix, time."""
+    words = text.split()
+    return [
+        (" ".join(words[:n]), " ".join(words[: max(0, n - lag)]), n * per_word_ms) for n in range(1, len(words) + 1)
+    ]
+
+
+def test_partials_and_final_of_an_utterance_share_a_turn() -> None:
+    clauses = Clauses()
+    segment, first = clauses.partial("guten", "", 100, 500)
+    _, second = clauses.partial("guten Tag", "guten", 100, 900)
+    final = clauses.final("Guten Tag.", 100, 1000)
+    assert segment is None
+    assert (second.text, second.stable_text) == ("guten Tag", "guten")
+    assert isinstance(final, Segment)
+    assert first.turn_id == second.turn_id == final.turn_id
+
+
+def test_a_final_whose_start_moved_a_little_still_has_the_turn() -> None:
+    clauses = Clauses()
+    _, shown = clauses.partial("ja", "", 1000, 1400)
+    final = clauses.final("Ja.", 900, 1500)
+    assert isinstance(final, Segment)
+    assert final.turn_id == shown.turn_id
+
+
+def test_a_final_without_partials_has_a_turn_of_its_own() -> None:
+    clauses = Clauses()
+    _, shown = clauses.partial("later", "", 5000, 5400)
+    early = clauses.final("Early.", 1000, 2000)
+    late = clauses.final("Later.", 5000, 6000)
+    assert isinstance(early, Segment)
+    assert isinstance(late, Segment)
+    assert late.turn_id == shown.turn_id != early.turn_id
+
+
+def test_a_short_utterance_is_committed_whole() -> None:
+    clauses = Clauses()
+    for text, stable, now in grown(" ".join(SENTENCE.split()[:10]), per_word_ms=300):
+        assert clauses.partial(text, stable, 0, now)[0] is None
+
+
+def test_somebody_who_talks_on_is_committed_clause_by_clause() -> None:
+    clauses = Clauses()
+    segments: list[Segment] = []
+    shown: list[Tentative] = []
+    for text, stable, now in grown(SENTENCE):
+        segment, tentative = clauses.partial(text, stable, 0, now)
+        segments += [segment] if segment else []
+        shown.append(tentative)
+    final = clauses.final(SENTENCE + ".", 0, 6500)
+    assert isinstance(final, Segment)
+    assert segments[0].text == "I would like to change my order,"
+    assert " ".join([*(one.text for one in segments), final.text]) == SENTENCE + "."
+    assert len({one.turn_id for one in [*segments, final]}) == len(segments) + 1
+    assert shown[-1].turn_id == final.turn_id
+    times = [(one.start_ms, one.end_ms) for one in [*segments, final]]
+    assert all(start < end for start, end in times)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(times))
+
+
+def test_without_any_clause_time_decides_and_cuts_before_a_joining_word() -> None:
+    clauses = Clauses()
+    words = [f"word{n}" for n in range(40)]
+    words[18] = "because"
+    made = [clauses.partial(text, stable, 0, now)[0] for text, stable, now in grown(" ".join(words), 400)]
+    segments = [one for one in made if one]
+    assert segments[0].text.split()[-1] == "word17"
+    assert segments[0].end_ms <= LONGEST_MS + 400
+    assert all(len(one.text.split()) >= FEWEST_WORDS for one in segments)
+
+
+def test_the_full_stop_at_the_end_of_a_hypothesis_is_not_believed() -> None:
+    clauses = Clauses()
+    text = "I would like to change my order."
+    assert clauses.partial(text, text, 0, CLAUSE_AFTER_MS + 500)[0] is None
+
+
+def test_a_final_that_changed_its_mind_keeps_what_was_committed() -> None:
+    clauses = Clauses()
+    committed, _ = clauses.partial(SENTENCE, SENTENCE, 0, 6000)
+    assert committed is not None
+    final = clauses.final("I'd like to change my border, because your address is long.", 0, 6500)
+    assert isinstance(final, Segment)
+    assert final.text == "because your address is long."
+
+
+def test_nothing_left_takes_back_what_was_shown() -> None:
+    clauses = Clauses()
+    committed, shown = clauses.partial("one two three four five six, and so", "one two three four five six,", 0, 5000)
+    assert committed is not None
+    assert shown.text == "and so"
+    assert clauses.final("One two three four five six.", 0, 5200) == Tentative(shown.turn_id, "", "", committed.end_ms)
+
+
+def test_dividing_can_be_off() -> None:
+    clauses = Clauses()
+    clauses.dividing = False
+    assert all(clauses.partial(text, stable, 0, now)[0] is None for text, stable, now in grown(SENTENCE * 3))
+
+
+def test_which_words_say_what_was_committed() -> None:
+    assert behind([], ["a"]) == 0
+    assert behind(["a", "b"], ["A,", "b", "c"]) == 2
+    assert behind(["a", "b", "c"], ["a", "x", "c", "d"]) == 3
+    assert behind(["a", "b", "c"], ["a", "b"]) == 2
+    assert behind(["a", "b"], ["x", "a", "b", "c"]) == 3
+    assert behind(["a", "b"], []) == 0
+
+
+WORDS = st.sampled_from("a b c d, e. f and but g; h".split())
+
+
+@given(st.lists(WORDS, min_size=1, max_size=60), st.integers(100, 900))
+def test_whatever_is_said_every_word_is_committed_once_and_in_order(words: list[str], per_word_ms: int) -> None:
+    clauses = Clauses()
+    said: list[str] = []
+    numbered = [f"{n}{word}" for n, word in enumerate(words)]
+    for text, stable, now in grown(" ".join(numbered), per_word_ms):
+        segment, _ = clauses.partial(text, stable, 0, now)
+        said += segment.text.split() if segment else []
+    final = clauses.final(" ".join(numbered), 0, len(words) * per_word_ms)
+    assert isinstance(final, Segment)
+    assert said + final.text.split() == numbered
