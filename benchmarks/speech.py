@@ -1,4 +1,4 @@
-"""What a caller notices: how right the words are, and how soon the other side hears them.
+"""What a caller notices: how right the words are, how soon the other side hears them, and whether that stays so.
 
 ``python -m benchmarks.speech`` streams real recordings at 8 kHz mu-law, in real time, through the WebSocket of a server
 of its own, and prints a table. The recordings are the test data beside the repository (``KALLGLOT_TESTDATA``).
@@ -11,24 +11,32 @@ import asyncio
 import csv
 import json
 import os
-import statistics
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import jiwer
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measured import Measured, erasure, growth, scores
 from benchmarks.words import normalise
 from kallglot.cli.calls import Server
 from kallglot.cli.local import local_server
 from kallglot.cli.phone import RATE, Phone, Samples, dial, load_speech
 
+SESSION = {"mode": "bidirectional_translation", "source_language": "en", "target_language": "es"}
+DELAYS = {
+    "first partial after speech begins": "first_partial_s",
+    "final after speech ends": "final_after_end_s",
+    "translated audio after speech ends": "audio_after_end_s",
+    "translation heard to its end after speech ends": "heard_after_end_s",
+    "translated audio after its translation": "playout_s",
+    "growth of the lag, in a minute": "lag_growth_s_per_minute",
+}
 PAUSE_S = 1.6
 """Between two recordings: longer than the translation of most takes to be spoken would make the run endless."""
 
@@ -38,6 +46,7 @@ class Clip:
     name: str
     text: str
     samples: Samples
+    translation: str | None = None
     start_s: float = 0.0
     end_s: float = 0.0
 
@@ -51,24 +60,6 @@ class Placed:
 
     clip: Clip
     at: float
-
-
-@dataclass
-class Measured:
-    words: list[tuple[str, str]] = field(default_factory=list)
-    first_partial: list[float] = field(default_factory=list)
-    final_after_end: list[float] = field(default_factory=list)
-    audio_after_end: list[float] = field(default_factory=list)
-    missed: list[str] = field(default_factory=list)
-
-    def add(self, other: Measured) -> None:
-        for name in ("words", "first_partial", "final_after_end", "audio_after_end", "missed"):
-            getattr(self, name).extend(getattr(other, name))
-
-    @property
-    def wer(self) -> float:
-        pairs = [(normalise(reference), normalise(heard)) for reference, heard in self.words]
-        return jiwer.wer([reference for reference, _ in pairs], [heard for _, heard in pairs])
 
 
 def speech_bounds(samples: Samples) -> tuple[float, float]:
@@ -93,13 +84,21 @@ def prompts(testdata: Path) -> list[Clip]:
     return clips
 
 
-def fleurs(testdata: Path) -> list[Clip]:
+def fleurs(testdata: Path, translations: dict[str, str] | None = None) -> list[Clip]:
+    """Sentences of FLORES read out; with their translations where ``translations`` has them."""
+    known = {normalise(source): target for source, target in (translations or {}).items()}
     clips = []
     for path in sorted((testdata / "speech" / "fleurs" / "en").glob("*.ogg")):
-        clips.append(
-            Clip(path.stem, path.with_suffix(".txt").read_text(encoding="utf-8"), line_level(load_speech(path)))
-        )
+        text = path.with_suffix(".txt").read_text(encoding="utf-8")
+        clips.append(Clip(path.stem, text, line_level(load_speech(path)), known.get(normalise(text))))
     return clips
+
+
+def flores(testdata: Path) -> list[tuple[str, str]]:
+    """English sentences with their Spanish."""
+    folder = testdata / "mt"
+    source, target = ((folder / f"flores-dev.{code}").read_text(encoding="utf-8").splitlines() for code in ("en", "es"))
+    return list(zip(source, target, strict=True))
 
 
 def line_level(samples: Samples) -> Samples:
@@ -108,11 +107,8 @@ def line_level(samples: Samples) -> Samples:
 
 
 async def one_call(server: Server, clips: list[Clip], lead_s: float = 0.0) -> Measured:
-    async with httpx.AsyncClient(
-        base_url=server.url, headers={"Authorization": f"Bearer {server.api_key}"}, timeout=60
-    ) as rest:
-        body = {"mode": "bidirectional_translation", "source_language": "en", "target_language": "es"}
-        session = (await rest.post("/v1/sessions", json=body)).raise_for_status().json()
+    async with api(server) as rest:
+        session = (await rest.post("/v1/sessions", json=SESSION)).raise_for_status().json()
         phone = await dial(session["stream"]["url"], session["stream"]["token"])
         placed: list[Placed] = []
         pause = np.zeros(int(PAUSE_S * RATE), np.int16)
@@ -122,10 +118,39 @@ async def one_call(server: Server, clips: list[Clip], lead_s: float = 0.0) -> Me
             await phone.say(np.concatenate([clip.samples, pause]), "customer")
         await phone.listen("customer")
         await phone.hang_up()
-    return measure(phone, placed)
+        timings = (await rest.get(f"/v1/sessions/{session['id']}/timings")).raise_for_status().json()
+    return measure(phone, placed, timings["turns"])
 
 
-def measure(phone: Phone, placed: list[Placed]) -> Measured:
+async def typed(server: Server, sentences: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Sentences through a session as text: references and translations."""
+    async with api(server) as rest:
+        session = (await rest.post("/v1/sessions", json=SESSION)).raise_for_status().json()
+        told = asyncio.Event()
+
+        def note(_: float, message: dict[str, Any]) -> None:
+            if message["type"] == "transcript.final":
+                told.set()
+
+        phone = await dial(session["stream"]["url"], session["stream"]["token"], note, query="&participant=customer")
+        for source, _ in sentences:
+            told.clear()
+            await phone.type(source, "customer")
+            await told.wait()
+        await phone.hang_up()
+    finals = phone.record.finals()
+    return [
+        (reference, (final["translation"] or {"text": ""})["text"])
+        for (_, reference), final in zip(sentences, finals, strict=True)
+    ]
+
+
+def api(server: Server) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    return httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60)
+
+
+def measure(phone: Phone, placed: list[Placed], timings: list[dict[str, Any]]) -> Measured:
     """Gives each turn to the clip in whose time it was spoken; the call begins with the first sample sent."""
     found = Measured()
     messages = phone.record.messages
@@ -133,7 +158,7 @@ def measure(phone: Phone, placed: list[Placed]) -> Measured:
     turns: dict[int, list[tuple[float, dict[str, Any]]]] = {index: [] for index in range(len(placed))}
     partials: dict[int, float] = {}
     for at, message in messages:
-        if message["type"] not in ("transcript.final", "transcript.partial"):
+        if message["type"] not in ("transcript.final", "transcript.partial") or not message["text"]:
             continue
         spoken = zero + message["start_ms"] / 1000
         index = max((n for n, one in enumerate(placed) if one.at - 0.4 <= spoken), default=0)
@@ -144,6 +169,9 @@ def measure(phone: Phone, placed: list[Placed]) -> Measured:
     for index, one in enumerate(placed):
         heard = " ".join(message["text"] for _, message in turns[index])
         found.words.append((one.clip.text, heard))
+        if one.clip.translation:
+            translated = " ".join((message["translation"] or {"text": ""})["text"] for _, message in turns[index])
+            found.translations.append((one.clip.translation, translated))
         if index in partials:
             found.first_partial.append(partials[index] - one.at - one.clip.start_s)
         if not turns[index]:
@@ -154,64 +182,68 @@ def measure(phone: Phone, placed: list[Placed]) -> Measured:
         found.final_after_end.append(final_at - ended)
         if last["turn_id"] in phone.record.first_audio:
             found.audio_after_end.append(phone.record.first_audio[last["turn_id"]] - ended)
+    by_turn = {turn["turn_id"]: turn for turn in timings}
+    lasts = [by_turn.get(said[-1][1]["turn_id"]) for said in turns.values() if said]
+    found.heard_after_end = [
+        (turn["heard_ms"] - turn["speech_end_ms"]) / 1000 for turn in lasts if turn and turn["heard_ms"] is not None
+    ]
+    found.erased, found.shown = erasure([message for _, message in messages])
+    found.playout = [
+        (turn["first_audio_ms"] - turn["translated_ms"]) / 1000
+        for turn in timings
+        if turn["first_audio_ms"] is not None and turn["translated_ms"] is not None
+    ]
+    grown = growth(timings)
+    found.lag_growth = [] if grown is None else [grown]
     return found
 
 
 async def run(testdata: Path, calls: int, only: int | None) -> dict[str, Any]:
-    read, spoken = fleurs(testdata), prompts(testdata)
+    parallel = flores(testdata)
+    read, spoken = fleurs(testdata, dict(parallel)), prompts(testdata)
+    sentences = parallel[: 20 * only if only else 200]
     if only is not None:
         read, spoken = read[:only], spoken[: only * calls]
     with tempfile.TemporaryDirectory() as folder:
         async with local_server(Path(folder)) as server:
             alone = await one_call(server, [clip for clip in spoken if clip.end_s - clip.start_s > 1.5][: only or 12])
-            sentences = await one_call(server, read)
+            read_out = await one_call(server, read)
             together = Measured()
             shares = [spoken[n::calls] for n in range(calls)]
             for one in await asyncio.gather(
                 *(one_call(server, share, lead_s=n * 0.37) for n, share in enumerate(shares) if share)
             ):
                 together.add(one)
+            written = await typed(server, sentences)
     return {
-        "one call, prompts": describe(alone),
-        "one call, FLEURS": describe(sentences),
-        f"{calls} calls at once, prompts": describe(together),
-    }
-
-
-def describe(measured: Measured) -> dict[str, Any]:
-    def of(values: list[float]) -> dict[str, float] | None:
-        if not values:
-            return None
-        ordered = sorted(values)
-        return {"median": statistics.median(ordered), "p95": ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]}
-
-    return {
-        "clips": len(measured.words),
-        "wer": measured.wer,
-        "missed": measured.missed,
-        "first_partial_s": of(measured.first_partial),
-        "final_after_end_s": of(measured.final_after_end),
-        "audio_after_end_s": of(measured.audio_after_end),
+        "one call, prompts": alone.described(),
+        "one call, FLEURS": read_out.described(),
+        f"{calls} calls at once, prompts": together.described(),
+        "typed, FLORES": {"clips": len(written), "translation": scores(written)},
     }
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    table = Table(
-        "",
-        "clips",
-        "WER",
-        "first partial after\nspeech starts",
-        "final after\nspeech ends",
-        "translated audio\nafter speech ends",
-    )
-    for name, row in result.items():
-        cells = [
-            f"{row[key]['median']:.2f} s (p95 {row[key]['p95']:.2f})" if row[key] else "–"
-            for key in ("first_partial_s", "final_after_end_s", "audio_after_end_s")
-        ]
-        table.add_row(name, str(row["clips"]), f"{row['wer']:.1%}", *cells)
+    spoken = {name: row for name, row in result.items() if "wer" in row}
+    table = Table("", *spoken)
+    table.add_row("clips", *(str(row["clips"]) for row in spoken.values()))
+    table.add_row("word error rate", *(f"{row['wer']:.1%}" for row in spoken.values()))
+    table.add_row("words taken back in captions, per word", *(f"{row['erasure']:.2f}" for row in spoken.values()))
+    for label, key in DELAYS.items():
+        table.add_row(label, *(spread(row[key]) for row in spoken.values()))
     console.print(table)
-    console.print("medians; 8 kHz mu-law in real time; client, server and engines share this machine", style="dim")
+    console.print("seconds: median (95th percentile); 8 kHz mu-law in real time; client, server and engines share this")
+    console.print("machine. The end of speech is where the level falls; FLEURS has room noise behind the last word.")
+    translated = Table("translation", "sentences", "BLEU", "chrF")
+    for name, row in result.items():
+        if "translation" in row:
+            found = row["translation"]
+            translated.add_row(name, str(found["sentences"]), f"{found['bleu']:.1f}", f"{found['chrf']:.1f}")
+    console.print(translated)
+
+
+def spread(found: dict[str, float] | None) -> str:
+    return f"{found['median']:.2f} ({found['p95']:.2f})" if found else "–"
 
 
 def main() -> int:
