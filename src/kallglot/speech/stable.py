@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Final
+
+AGREEING: Final = 3
+
 
 class StablePrefix:
-    """The common word prefix of two successive hypotheses; within an utterance it only ever grows."""
+    """The common word prefix of three successive hypotheses; within an utterance it only ever grows.
+
+    Two are not enough: a word whose end had not been said yet when it was first heard is often wrong twice.
+    """
 
     def __init__(self) -> None:
-        self._before: list[str] = []
+        self._before: deque[list[str]] = deque(maxlen=AGREEING - 1)
         self._stable: list[str] = []
 
     def step(self, text: str) -> tuple[str, str]:
@@ -18,11 +26,12 @@ class StablePrefix:
         words = text.split()
         words[: len(self._stable)] = self._stable
         common = 0
-        for ours, before in zip(words, self._before, strict=False):
-            if bare(ours) != bare(before):
-                break
-            common += 1
-        self._before = words
+        if len(self._before) == AGREEING - 1:
+            for heard in zip(words, *self._before, strict=False):
+                if len({bare(word) for word in heard}) > 1:
+                    break
+                common += 1
+        self._before.append(words)
         self._stable += words[len(self._stable) : common]
         return " ".join(words), " ".join(self._stable)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import math
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,8 @@ import soxr  # pyright: ignore[reportMissingTypeStubs]
 from kallglot.audio.levels import Floats, normalise
 
 MODEL_RATE: Final = 16000
+_LOOP: Final = re.compile(r"(?<!\S)((\S+)(?:\s+\S+){0,6}?\s+(?!\2(?!\S))\S+)(?:\s+\1(?!\S)){3,}")
+_COMMAS: Final = re.compile(r",{2,}")
 _FILES: Final = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
 
 
@@ -74,4 +77,11 @@ class MoonshineModel:
         result: Any = stream.result
         probabilities = list(getattr(result, "ys_log_probs", None) or ())
         confidence = math.exp(sum(probabilities) / len(probabilities)) if probabilities else None
-        return str(result.text).strip(), confidence
+        return without_loops(str(result.text).strip()), confidence
+
+
+def without_loops(text: str) -> str:
+    """The decoder gets caught in a loop where speech breaks off: a phrase that it says four times running is said once.
+
+    A word, or a digit, that somebody repeats is no phrase."""
+    return _LOOP.sub(r"\1", _COMMAS.sub(",", text))
