@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kallglot.audio.mediaclock import HOLE_MS, LOST_MS, MediaClock
+from kallglot.audio.mediaclock import FAR_SLEW, HOLE_MS, LOST_MS, MediaClock
 
 HOUR_MS = 3_600_000
 
@@ -111,5 +112,46 @@ def test_time_never_runs_back_but_into_a_hole(steps: list[tuple[int, int]], stam
         placed = clock.place("a", now, duration, now if stamped else None)
         assert placed.gap_ms >= 0
         if stamped:
-            assert placed.at_ms >= before - 1
+            assert placed.at_ms >= before - duration * FAR_SLEW - 1e-6
         before = clock.end_ms
+
+
+def stalled(clock: MediaClock, *, spacing: float) -> int:
+    """Four seconds of a stall without stamps, which then come at ``spacing``; how many chunks are misplaced after."""
+    wrong = 0
+    came = 0.0
+    for n in range(3000):
+        arrives = (n + 1) * 20.0
+        if 20_000 <= n * 20 < 24_000:
+            arrives = max(arrives, 24_000)
+        came = max(came + spacing, arrives) if came >= 24_000 else max(came, arrives)
+        wrong += abs(clock.place("a", came, 20, None).at_ms - n * 20) > LOST_MS
+    return wrong
+
+
+@pytest.mark.parametrize(("spacing", "most"), [(0.2, 1), (5, 1), (9, 1), (12, 25), (15, 40)])
+def test_what_a_stall_kept_back_comes_as_slowly_as_the_path_allows(spacing: float, most: int) -> None:
+    assert stalled(MediaClock(), spacing=spacing) <= most
+
+
+def test_words_after_pauses_without_stamps_are_where_they_were_said() -> None:
+    rng = random.Random(1)
+    clock, came, wrong = MediaClock(), 0.0, 0
+    for spurt in range(100):
+        for n in range(100):
+            captured = spurt * 5000 + n * 20
+            came = max(came + 0.2, captured + 20 + rng.expovariate(1 / 8))
+            wrong += abs(clock.place("a", came, 20, None).at_ms - captured) > LOST_MS
+    # A chunk that comes right behind the first might be the rest of a stall.
+    assert wrong < 30
+
+
+def test_a_first_chunk_that_waited_for_its_connection_is_made_up_for_within_half_a_minute() -> None:
+    for late in (20, 60, 100):
+        clock = MediaClock()
+        clock.place("a", 20 + late, 20, 0)
+        error = 0.0
+        for n in range(1, 1500):
+            arrives = max(20.0 + late, 20.0 + n * 20)
+            error = clock.place("a", arrives, 20, n * 20).at_ms - n * 20
+        assert abs(error) < 3, late

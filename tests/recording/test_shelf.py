@@ -2,46 +2,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import socket
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
+from tests.recording.conftest import s3_url
 
 from kallglot.recording import shelf as shelves
 from kallglot.recording.shelf import NotOnShelf, Shelf, ShelfError, open_shelf
 
 KEY = "rec_01/audio.flac"
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def s3_port() -> Iterator[int]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/calls", method="PUT")).close()
-    yield port
-    server.stop()
-
-
-@pytest.fixture
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-
-
-def s3_url(port: int, bucket: str = "calls", more: str = "") -> str:
-    return f"s3://{bucket}/office?endpoint=http://127.0.0.1:{port}&region=us-east-1&allow_http=true{more}"
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -113,12 +113,17 @@ class FakeTranslator:
     def __init__(self) -> None:
         self.broken = False
         self.asked: list[tuple[str, str, str]] = []
+        self.hints: list[Hints] = []
+        self.gate: asyncio.Event | None = None
 
     async def warm(self, source: str, target: str) -> None:
         self.warmed = (source, target)
 
     async def translate(self, text: str, source: str, target: str, hints: Hints = Hints()) -> str:
         self.asked.append((text, source, target))
+        self.hints.append(hints)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.broken:
             raise EngineError("broken")
         return f"{text} in {target}"
@@ -130,8 +135,19 @@ class FakeSynthesizer:
     name = "fake"
     sample_rate_hz = 8000
 
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.breaks_at: int | None = None
+        """Words after which it fails, with anything but the error that engines are to raise."""
+        self.gate: asyncio.Event | None = None
+
     async def synthesize(self, text: str, language: str, voice: Voice) -> AsyncIterator[bytes]:
-        for _ in text.split():
+        self.asked.append((text, language))
+        if self.gate is not None:
+            await self.gate.wait()
+        for n, _ in enumerate(text.split()):
+            if n == self.breaks_at:
+                raise RuntimeError("out of words")
             yield len(text).to_bytes(2, "little") * 160
 
 

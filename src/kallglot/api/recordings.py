@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -54,6 +55,7 @@ async def get(
     return views.recording(await _find(services(request), caller, recording_id))
 
 
+@router.head("/v1/recordings/{recording_id}/audio", include_in_schema=False)
 @router.get("/v1/recordings/{recording_id}/audio", **documented("get_recording_audio"))
 async def audio(
     request: Request,
@@ -73,17 +75,24 @@ async def audio(
         raise KallglotError("recording_expired", "The recording was kept until its expires_at, and is gone.")
     try:
         path = await given.recordings.audio(recording, format)
-    except (ShelfError, RenderFailed):
+        stat = await asyncio.to_thread(path.stat)
+    except (ShelfError, RenderFailed, OSError):
         message = "The recording cannot be fetched from where it is kept."
         raise KallglotError("unavailable", message, retry_after=AGAIN_SECONDS) from None
-    if not _RANGES.fullmatch(request.headers.get("range", "bytes=0-")):
+    if not _understood(request.headers.get("range")):
         # RFC 9110, section 14.2: a Range that is not understood is as good as none.
         request.scope["headers"] = [header for header in request.scope["headers"] if header[0] != b"range"]
-    return FileResponse(
+    response = FileResponse(
         path,
         media_type=MEDIA_TYPES[format],
         filename=f"recording-{recording.session_id}{'-heard' if recording.channel == 'heard' else ''}.{format}",
+        stat_result=stat,
     )
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if response.headers["etag"] in known or "*" in known:
+        kept = {name: response.headers[name] for name in ("etag", "last-modified")}
+        return Response(status_code=304, headers=kept)
+    return response
 
 
 @router.get("/v1/recordings/{recording_id}/download", status_code=302, **documented("download_recording"))
@@ -109,6 +118,13 @@ async def remove(
         raise KallglotError("recording_not_ready", "The recording is being made.", retry_after=AGAIN_SECONDS)
     await given.recordings.delete(recording)
     return {"id": recording.id, "object": "recording", "deleted": True}
+
+
+def _understood(asked: str | None) -> bool:
+    if asked is None or not _RANGES.fullmatch(asked):
+        return asked is None
+    pairs = [pair.strip().split("-") for pair in asked.partition("=")[2].split(",")]
+    return all(not first or not last or int(first) <= int(last) for first, last in pairs)
 
 
 async def _find(given: ApiServices, caller: Caller, recording_id: str) -> Recording:

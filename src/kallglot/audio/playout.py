@@ -116,9 +116,22 @@ class Playout:
 
     @property
     def flowing(self) -> bool:
-        """Whether a turn is being handed out."""
+        """Whether a turn is being handed out, or is about to be."""
         head = self._queue[0] if self._queue else None
-        return isinstance(head, _Item) and head.flowing
+        return isinstance(head, _Item) and (head.flowing or self._may_begin(head))
+
+    def _may_begin(self, item: _Item) -> bool:
+        return item.left and (item.ended or len(item.audio) >= CUSHION_MS * self._bytes_per_ms)
+
+    def holds(self, turn_id: str) -> bool:
+        """Whether the listener has not yet heard the turn to its end."""
+        queued = (entry.turn_id for entry in self._queue if isinstance(entry, _Item))
+        awaited = (event.turn_id for _, event in self._awaiting if isinstance(event, Finished))
+        return turn_id in queued or turn_id in awaited
+
+    def follow(self, until_ms: float) -> None:
+        """Something else is heard until then; what comes is heard behind it."""
+        self._played_until_ms = max(self._played_until_ms, until_ms)
 
     def begin(self, turn_id: str, speaker: str) -> None:
         item = _Item(turn_id, speaker)
@@ -182,7 +195,7 @@ class Playout:
     def _hand_out(self, item: _Item, now_ms: float, lead_ms: float, events: list[PlayoutEvent]) -> bool:
         """Moves frames of the turn into ``events``; True when the turn is through."""
         while item.left:
-            if not item.flowing and not item.ended and len(item.audio) < CUSHION_MS * self._bytes_per_ms:
+            if not item.flowing and not self._may_begin(item):
                 break
             if not self._burst and self._played_until_ms - now_ms >= lead_ms:
                 break

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kallglot.app import Deployment, open_store
+from kallglot.recording.shelf import ShelfError, open_shelf
 from kallglot.settings import Settings
 from kallglot.speech.registry import build_registry
 
@@ -61,6 +62,12 @@ async def _run(console: Console, settings: Settings) -> int:
         say(True, f"database {settings.database.split('://')[0]}")
     except Exception as error:
         say(False, f"database: {error}")
+    try:
+        shelf = open_shelf(settings.recording_store, settings.data_dir / "recordings" / "shelf")
+        await shelf.check()
+        say(True, f"recordings in {shelf.name}")
+    except ShelfError as error:
+        say(False, str(error))
     registry = build_registry(recognition_processes=1, scripted=settings.scripted_engines, models_dir=None)
     try:
         await registry.start()

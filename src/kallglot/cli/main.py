@@ -23,6 +23,7 @@ from kallglot.cli.demo import run_demo
 from kallglot.cli.phone import load_speech
 from kallglot.clock import SystemClock, iso
 from kallglot.ids import API_KEY, PHONE_NUMBER, new_id
+from kallglot.recording.shelf import ShelfError
 from kallglot.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A self-hosted voice session server.")
@@ -55,7 +56,12 @@ def serve_command() -> None:
         level=chosen.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
     )
     logging.getLogger("picows").setLevel(logging.WARNING)
-    raise typer.Exit(serve(chosen, announce_key=_announce_key))
+    try:
+        status = serve(chosen, announce_key=_announce_key)
+    except ShelfError as error:
+        console.print(f"KALLGLOT_RECORDING_STORE: {error}", style="red", highlight=False)
+        raise typer.Exit(2) from None
+    raise typer.Exit(status)
 
 
 def _announce_key(secret: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Final, cast
 from weakref import WeakValueDictionary
@@ -37,8 +39,7 @@ class Cache:
         if lock is None:
             lock = self._locks[str(path)] = asyncio.Lock()
         async with lock:
-            if await asyncio.to_thread(path.is_file):
-                await asyncio.to_thread(os.utime, path)
+            if await asyncio.to_thread(_touched, path):
                 return path
             await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
             if format == DEFAULT_FORMAT:
@@ -51,9 +52,25 @@ class Cache:
     async def forget(self, recording_id: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._folder / recording_id, ignore_errors=True)
 
+    async def kept(self) -> set[str]:
+        """The recordings of which there is something."""
+        return await asyncio.to_thread(lambda: {path.name for path in self._folder.glob("*")})
+
+    async def tidy(self) -> None:
+        """Takes away what a process that was killed had not finished."""
+        await asyncio.to_thread(self._tidy)
+
+    def _tidy(self) -> None:
+        for path in self._folder.glob("*/*"):
+            if not path.name.startswith("audio."):
+                path.unlink(missing_ok=True)
+        for folder in self._folder.glob("*"):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
     async def _make(self, recording: Recording, format: Format, path: Path) -> None:
         local = await asyncio.to_thread(self._shelf.local, recording.key(MASTER))
-        master = local or path.with_name(f"master.{MASTER}")
+        master = local or path.with_name(f"master-of-{path.name}.{MASTER}")
         try:
             if local is None:
                 await self._shelf.fetch(recording.key(MASTER), master)
@@ -63,13 +80,24 @@ class Cache:
                 await asyncio.to_thread(master.unlink, missing_ok=True)
 
     def _shrink(self, newest: Path) -> None:
-        files = sorted(
-            ((path.stat(), path) for path in self._folder.glob("*/audio.*")), key=lambda found: found[0].st_mtime
-        )
-        total = sum(stat.st_size for stat, _ in files)
-        for stat, path in files:
+        files: list[tuple[float, int, Path]] = []
+        for path in self._folder.glob("*/audio.*"):
+            with contextlib.suppress(FileNotFoundError):
+                stat = path.stat()
+                files.append((stat.st_atime, stat.st_size, path))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
             if total <= self._most_bytes:
                 break
             if path != newest:
                 path.unlink(missing_ok=True)
-                total -= stat.st_size
+                total -= size
+
+
+def _touched(path: Path) -> bool:
+    """Whether it is there; then it has just been used. Its date of change goes into the ETag and stays."""
+    try:
+        os.utime(path, (time.time(), path.stat().st_mtime))
+    except FileNotFoundError:
+        return False
+    return True

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 20.0
 RENDER_ATTEMPTS: Final = 3
+REFUSALS: Final = 3
+"""In a row, after which the shelf is asked for no more of its files to be deleted this time."""
+SOME: Final = 500
+"""Identifiers in one question to the database."""
 KINDS: Final[dict[str, Kind]] = {"mixed": "said", "heard": "heard"}
 
 
@@ -53,10 +58,12 @@ class Recorder:
         self._wake = asyncio.Event()
         self._failures: dict[str, int] = {}
         self._running_tapes: set[str] = set()
+        self._shelf_away = False
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._tracks.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(self._tracks.mkdir, parents=True, exist_ok=True)
+        await self._cache.tidy()
         self._running = asyncio.create_task(self._run_forever(), name="recordings")
 
     async def close(self) -> None:
@@ -70,19 +77,20 @@ class Recorder:
         now = self._clock.now()
         channels = 1 if session.recording.get("channels") == "mono" else 2
         of = (session.id, session.organization_id, session.livemode)
+        folder = self._tracks / session.id
+        self._running_tapes.add(session.id)
         try:
+            await asyncio.to_thread(folder.mkdir, exist_ok=True)
             await self._ledger.begin(
                 [
                     Recording(new_id(RECORDING), *of, "mixed", "processing", channels, now),
                     Recording(new_id(RECORDING), *of, "heard", "processing", channels, now),
                 ]
             )
-            folder = self._tracks / session.id
-            await asyncio.to_thread(folder.mkdir, exist_ok=True)
         except Exception:
             log.exception("session %s cannot be recorded", session.id)
+            self._running_tapes.discard(session.id)
             return None
-        self._running_tapes.add(session.id)
         return Tape(folder, warn, self._writer, partial(self._running_tapes.discard, session.id))
 
     async def finish(self, session: Session) -> None:
@@ -100,8 +108,10 @@ class Recorder:
     # Behind the scenes
 
     async def _run_forever(self) -> None:
+        # A store that is not to be had is said at the start, not with the first recording.
+        self._shelf_away = True
         while True:
-            for work in (self.finish_ended, self.remove_overdue):
+            for work in (self.finish_ended, self.remove_overdue, self.sweep):
                 try:
                     await work()
                 except Exception:
@@ -113,40 +123,52 @@ class Recorder:
 
     async def finish_ended(self) -> None:
         """Renders what sessions that have ended left here."""
+        if not await self._shelf_answers():
+            return
         for session in await self._ledger.unfinished():
             folder = self._tracks / session.id
             if session.id in self._running_tapes or not folder.is_dir():
                 continue
-            waiting = [one for one in await self._ledger.of_session(session.id) if one.status == "processing"]
-            done = [await self._finish(recording, session, folder) for recording in waiting]
-            if all(done):
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            for recording in await self._ledger.of_session(session.id):
+                if recording.status == "processing" and not self._shelf_away:
+                    await self._finish(recording, session, folder)
+            await self._let_go(folder)
+            if self._shelf_away:
+                break
 
-    async def _finish(self, recording: Recording, session: Session, folder: Path) -> bool:
-        """Whether the tracks are no longer needed for it."""
-        found = tracks(folder, KINDS[recording.channel])
-        if not found:
-            await self._ledger.remove(recording.id)
-            return True
+    async def _shelf_answers(self) -> bool:
+        """A store that was away is asked, before anything is rendered for it again."""
+        if self._shelf_away:
+            try:
+                await self._shelf.check()
+                self._shelf_away = False
+            except ShelfError as error:
+                log.warning("recordings wait for their shelf: %s", error)
+        return not self._shelf_away
+
+    async def _finish(self, recording: Recording, session: Session, folder: Path) -> None:
         work = folder / "work"
         try:
-            await self._render(recording, session, folder, work)
+            if await asyncio.to_thread(tracks, folder, KINDS[recording.channel]):
+                await self._render(recording, session, folder, work)
+            else:
+                await self._ledger.remove(recording.id)
+            self._failures.pop(recording.id, None)
         except ShelfError as error:
             # The store will be back; the tracks wait for it here.
             log.warning("recording %s is not on its shelf yet: %s", recording.id, error)
-            return False
+            self._shelf_away = True
+        except OSError as error:
+            log.warning("recording %s cannot be made yet: %s", recording.id, error)
         except RenderFailed:
-            self._failures[recording.id] = self._failures.get(recording.id, 0) + 1
-            if self._failures[recording.id] < RENDER_ATTEMPTS:
-                return False
-            log.error("recording %s has failed; its tracks stay in %s", recording.id, folder)
-            gone_at = self._clock.now() + self._retention
-            await self._ledger.update(replace(recording, status="failed", expires_at=gone_at, stored=True))
-            return False
+            failures = self._failures[recording.id] = self._failures.get(recording.id, 0) + 1
+            if failures >= RENDER_ATTEMPTS:
+                log.error("recording %s has failed; its tracks stay in %s", recording.id, folder)
+                gone_at = self._clock.now() + self._retention
+                await self._ledger.update(replace(recording, status="failed", expires_at=gone_at, stored=True))
+                del self._failures[recording.id]
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
-        self._failures.pop(recording.id, None)
-        return True
 
     async def _render(self, recording: Recording, session: Session, folder: Path, work: Path) -> None:
         found = tracks(folder, KINDS[recording.channel])
@@ -177,17 +199,54 @@ class Recorder:
 
     async def remove_overdue(self) -> None:
         """Takes the files of expired and deleted recordings away."""
+        refused = 0
         for recording in await self._ledger.overdue(self._clock.now()):
             try:
                 await self._shelf.delete(recording.key(MASTER))
                 await self._shelf.delete(recording.key(DEFAULT_FORMAT))
             except ShelfError as error:
                 log.warning("recording %s cannot be removed yet: %s", recording.id, error)
+                refused += 1
+                if refused >= REFUSALS:
+                    break
                 continue
+            refused = 0
             await self._cache.forget(recording.id)
-            if recording.status == "failed":
-                await asyncio.to_thread(shutil.rmtree, self._tracks / recording.session_id, ignore_errors=True)
             if recording.deleted:
                 await self._ledger.remove(recording.id)
             else:
                 await self._ledger.update(replace(recording, stored=False))
+
+    async def sweep(self) -> None:
+        """Takes away what nobody needs any more: a process was killed before it did, or another machine's process
+        has deleted the recording."""
+        for folder in await asyncio.to_thread(_folders, self._tracks):
+            await self._let_go(folder)
+        cached = sorted(await self._cache.kept())
+        for at in range(0, len(cached), SOME):
+            some = cached[at : at + SOME]
+            for recording_id in set(some) - await self._ledger.stored(some):
+                await self._cache.forget(recording_id)
+
+    async def _let_go(self, folder: Path) -> None:
+        """Removes a session's tracks, unless a recording is still to be made of them or has failed."""
+        if folder.name in self._running_tapes:
+            return
+        known = await self._ledger.of_session(folder.name)
+        if any(one.status == "processing" or (one.status == "failed" and one.stored) for one in known):
+            return
+        if folder.name not in self._running_tapes:
+            await asyncio.to_thread(_remove, folder, None if known else self._retention.total_seconds())
+
+
+def _folders(parent: Path) -> list[Path]:
+    return [one for one in parent.iterdir() if one.is_dir()] if parent.is_dir() else []
+
+
+def _remove(folder: Path, unless_younger_s: float | None) -> None:
+    """Sound that the database knows nothing of is kept as long as any: it may be the wrong database."""
+    with contextlib.suppress(OSError):
+        files = [one for one in folder.iterdir() if one.is_file()]
+        newest = max((one.stat().st_mtime for one in files), default=0.0)
+        if unless_younger_s is None or time.time() - newest > unless_younger_s:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+import numpy as np
 
 from kallglot.audio.resample import Resampler
 from kallglot.recording.mixdown import Side, Track
@@ -29,7 +31,10 @@ FLUSH_SECONDS: Final = 0.5
 MOST_WAITING_BYTES: Final = 4 * 1024 * 1024
 """Per session, for a disk that does not answer: more than a minute of a two-party call."""
 NUDGE_SAMPLES: Final = 2
-"""A clock being followed moves audio by single samples: one is repeated or left out."""
+NUDGE_SHARE: Final = 200
+"""A clock being followed moves audio by single samples, and by up to one in so many: the chunk is stretched by them."""
+JUMP_MS: Final = 2.0
+"""Audio of another rate that is so far off what came before it is not of one piece with it."""
 
 
 class Tape:
@@ -50,7 +55,7 @@ class Tape:
         self._waiting_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._closed = False
+        self._closed: asyncio.Task[None] | None = None
 
     def said(self, participant: Participant, at_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
         self._take("said", participant, at_ms, pcm, sample_rate_hz)
@@ -59,19 +64,27 @@ class Tape:
         self._take("heard", participant, at_ms, pcm, sample_rate_hz)
 
     async def close(self) -> None:
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-        self._write()
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._close_files)
-        self._on_closed()
+        if self._closed is None:
+            self._closed = asyncio.create_task(self._close(), name=f"{self._folder.name}-tape")
+        await asyncio.shield(self._closed)
+
+    async def _close(self) -> None:
+        try:
+            if self._timer is not None:
+                self._timer.cancel()
+            for track in self._tracks.values():
+                self._waiting_bytes += track.end()
+            if self._writing is not None:
+                await asyncio.wait([self._writing])
+            self._write()
+            if self._writing is not None:
+                await asyncio.wait([self._writing])
+            await self._in_executor(self._close_files)
+        finally:
+            self._on_closed()
 
     def _take(self, kind: Kind, participant: Participant, at_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
-        if self._closed:
+        if self._closed is not None:
             return
         if self._waiting_bytes > MOST_WAITING_BYTES:
             self._warn("The disk does not keep up; part of the recording is lost.")
@@ -102,22 +115,29 @@ class Tape:
 
     async def _written(self, work: list[tuple[_Track, list[_Piece]]], size: int) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._executor, _write_all, work)
-        except OSError as error:
-            log.warning("%s: the recording cannot be written: %s", self._folder.name, error.strerror)
-            self._warn(f"Part of the recording could not be written: {error.strerror}.")
+            await self._in_executor(_each(_Track.write, work))
         finally:
             self._waiting_bytes -= size
 
+    async def _in_executor(self, work: Callable[[], None]) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except OSError as error:
+            log.warning("%s: the recording cannot be written: %s", self._folder.name, error.strerror)
+            self._warn(f"Part of the recording could not be written: {error.strerror}.")
+
     def _close_files(self) -> None:
-        for track in self._tracks.values():
-            track.close()
+        _each(_Track.close, [(track,) for track in self._tracks.values()])()
 
 
 @dataclass(slots=True)
 class _Piece:
     offset: int
     audio: bytearray = field(default_factory=bytearray)
+
+    @property
+    def end(self) -> int:
+        return self.offset + len(self.audio)
 
 
 class _Track:
@@ -127,30 +147,41 @@ class _Track:
         self._rate = _rate(found[0]) if found else (8000 if sample_rate_hz <= 8000 else 16000)
         self._path = folder / f"{kind}.{side}.{participant.id}.{self._rate}.pcm"
         self._file: int | None = None
-        self._resamplers: dict[int, Resampler] = {}
-        self._next: int | None = None
+        self._conversions: dict[int, _Conversion] = {}
+        self._next = 0
         self.waiting: list[_Piece] = []
 
     def take(self, at_ms: float, pcm: bytes, sample_rate_hz: int) -> int:
         """How many bytes more wait to be written."""
-        if sample_rate_hz != self._rate:
-            resampler = self._resamplers.get(sample_rate_hz)
-            if resampler is None:
-                resampler = self._resamplers[sample_rate_hz] = Resampler(sample_rate_hz, self._rate)
-            pcm = resampler.process(pcm)
-            at_ms -= resampler.delay_ms
-        at = round(at_ms * self._rate / 1000)
-        nudge = None if self._next is None else at - self._next
-        if nudge is not None and abs(nudge) <= NUDGE_SAMPLES and self.waiting:
+        if sample_rate_hz == self._rate:
+            return self._put(at_ms, pcm)
+        conversion = self._conversions.get(sample_rate_hz)
+        if conversion is None:
+            conversion = self._conversions[sample_rate_hz] = _Conversion(sample_rate_hz, self._rate)
+        return sum(self._put(*piece) for piece in conversion.convert(at_ms, pcm))
+
+    def end(self) -> int:
+        """Nothing more comes."""
+        return sum(self._put(*conversion.rest()) for conversion in self._conversions.values())
+
+    def _put(self, at_ms: float, pcm: bytes) -> int:
+        exact, count = at_ms * self._rate / 1000, len(pcm) // 2
+        # Half a sample more than rounding needs, so that it does not go to and fro.
+        at = self._next if abs(exact - self._next) < 1 else round(exact)
+        nudge = at - self._next
+        if nudge and 8 * abs(nudge) <= count and abs(nudge) <= NUDGE_SAMPLES + count // NUDGE_SHARE:
+            pcm, at = _stretched(pcm, count + nudge), self._next
+        elif at < 0:
+            pcm, at = pcm[-2 * at :], 0
+        if not pcm:
+            return 0
+        if self.waiting and self.waiting[-1].end == at * 2:
             piece = self.waiting[-1]
-            pcm = bytes(piece.audio[-2:]) * nudge + pcm if nudge >= 0 else pcm[-2 * nudge :]
         else:
-            if at < 0:
-                pcm, at = pcm[-2 * at :], 0
             piece = _Piece(at * 2)
             self.waiting.append(piece)
         piece.audio += pcm
-        self._next = (piece.offset + len(piece.audio)) // 2
+        self._next = piece.end // 2
         return len(pcm)
 
     def write(self, pieces: list[_Piece]) -> None:
@@ -163,21 +194,74 @@ class _Track:
                 view, offset = view[written:], offset + written
 
     def close(self) -> None:
-        if self._file is not None:
-            os.fsync(self._file)
-            os.close(self._file)
-            self._file = None
-
-
-def _write_all(work: list[tuple[_Track, list[_Piece]]]) -> None:
-    trouble: OSError | None = None
-    for track, pieces in work:
+        if self._file is None:
+            return
+        number, self._file = self._file, None
         try:
-            track.write(pieces)
-        except OSError as error:
-            trouble = error
-    if trouble is not None:
-        raise trouble
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+class _Conversion:
+    """Audio of another rate on its way to a track: the filter holds some of it back until more comes."""
+
+    def __init__(self, source_hz: int, target_hz: int) -> None:
+        self._resampler = Resampler(source_hz, target_hz)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._end_ms: float | None = None
+        self._held_ms = 0.0
+        self._early = round(self._resampler.delay_ms * self._resampler.target_hz / 1000) * 2
+        """Bytes that come out before the first sample."""
+
+    def convert(self, at_ms: float, pcm: bytes) -> list[tuple[float, bytes]]:
+        """Audio that is ready, with the millisecond at which it begins."""
+        out: list[tuple[float, bytes]] = []
+        if self._end_ms is not None and abs(at_ms - self._end_ms) > JUMP_MS:
+            out.append(self.rest())
+        ready = self._without_early(self._resampler.process(pcm))
+        out.append((at_ms - self._held_ms, ready))
+        duration = len(pcm) / 2 * 1000 / self._resampler.source_hz
+        self._held_ms += duration - len(ready) / 2 * 1000 / self._resampler.target_hz
+        self._end_ms = at_ms + duration
+        return out
+
+    def rest(self) -> tuple[float, bytes]:
+        """What is held back. What comes next is not of one piece with it."""
+        at_ms = (self._end_ms or 0.0) - self._held_ms
+        pcm = self._without_early(self._resampler.flush())
+        self._begin()
+        return at_ms, pcm
+
+    def _without_early(self, pcm: bytes) -> bytes:
+        early = min(self._early, len(pcm))
+        self._early -= early
+        return pcm[early:]
+
+
+def _each(work: Callable[..., None], some: Sequence[tuple[Any, ...]]) -> Callable[[], None]:
+    """Does all of it, whatever goes wrong with some."""
+
+    def do() -> None:
+        trouble: OSError | None = None
+        for one in some:
+            try:
+                work(*one)
+            except OSError as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
+
+    return do
+
+
+def _stretched(pcm: bytes, count: int) -> bytes:
+    """As many samples, the first and the last where they were."""
+    samples = np.frombuffer(pcm, "<i2")
+    at = np.linspace(0, len(samples) - 1, count)
+    return np.rint(np.interp(at, np.arange(len(samples)), samples)).astype("<i2").tobytes()
 
 
 def tracks(folder: Path, kind: Kind) -> list[Track]:

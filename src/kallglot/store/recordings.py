@@ -81,6 +81,13 @@ class SqlRecordingLedger:
         async with self._database.read() as connection:
             return [Recording(**row) for row in (await connection.execute(query.limit(limit))).mappings()]
 
+    async def stored(self, some_ids: Sequence[str]) -> set[str]:
+        query = select(recordings.c.id).where(
+            recordings.c.id.in_(some_ids), recordings.c.stored.is_(True), recordings.c.deleted.is_(False)
+        )
+        async with self._database.read() as connection:
+            return set((await connection.execute(query)).scalars())
+
     async def remove(self, recording_id: str) -> None:
         async with self._database.write() as connection:
             await connection.execute(delete(recordings).where(recordings.c.id == recording_id))
