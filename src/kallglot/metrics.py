@@ -21,6 +21,7 @@ STAGES: Final = {
     "first_partial": "from the beginning of speech to its first partial transcript",
     "commit": "from the end of speech to its text being settled",
     "translation": "from there to the last translation",
+    "playout": "from the last translation to the first listener hearing it",
     "first_audio": "from the end of speech to the first listener hearing it translated",
     "heard": "from the end of speech to the last listener having heard it",
 }

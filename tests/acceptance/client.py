@@ -39,7 +39,16 @@ class StreamClient:
 
     async def say(self, speech_ms: int = 600, silence_ms: int = 500, speaker: str | None = "customer") -> None:
         """An utterance, as fast as the socket takes it."""
-        for frame in [LOUD] * (speech_ms // 20) + [SILENT] * (silence_ms // 20):
+        await self.send_frames([LOUD] * (speech_ms // 20) + [SILENT] * (silence_ms // 20), speaker)
+
+    async def send_frames(self, frames: list[bytes], speaker: str | None = None, *, paced: bool = False) -> None:
+        """Mu-law frames of 20 ms; ``paced`` at the speed of speech."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        for frame in frames:
+            if paced:
+                due += 0.02
+                await asyncio.sleep(max(0.0, due - loop.time()))
             message: dict[str, Any] = {
                 "type": "audio.input",
                 "sequence": self._clock_ms // 20,

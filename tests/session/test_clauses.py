@@ -83,10 +83,10 @@ def test_somebody_who_talks_on_is_committed_clause_by_clause() -> None:
 def test_without_any_clause_time_decides_and_cuts_before_a_joining_word() -> None:
     clauses = Clauses()
     words = [f"word{n}" for n in range(40)]
-    words[18] = "because"
+    words[16] = "because"
     made = [clauses.partial(text, stable, 0, now)[0] for text, stable, now in grown(" ".join(words), 400)]
     segments = [one for one in made if one]
-    assert segments[0].text.split()[-1] == "word17"
+    assert segments[0].text.split()[-1] == "word15"
     assert segments[0].end_ms <= LONGEST_MS + 400
     assert all(len(one.text.split()) >= FEWEST_WORDS for one in segments)
 
@@ -99,6 +99,7 @@ def test_the_full_stop_at_the_end_of_a_hypothesis_is_not_believed() -> None:
 
 def test_a_final_that_changed_its_mind_keeps_what_was_committed() -> None:
     clauses = Clauses()
+    clauses.partial(SENTENCE, "", 0, 3000)
     committed, _ = clauses.partial(SENTENCE, SENTENCE, 0, 6000)
     assert committed is not None
     final = clauses.final("I'd like to change my border, because your address is long.", 0, 6500)
@@ -108,10 +109,30 @@ def test_a_final_that_changed_its_mind_keeps_what_was_committed() -> None:
 
 def test_nothing_left_takes_back_what_was_shown() -> None:
     clauses = Clauses()
-    committed, shown = clauses.partial("one two three four five six, and so", "one two three four five six,", 0, 5000)
+    clauses.partial("one two three four five six", "", 0, 3000)
+    committed, shown = clauses.partial("one two three four five six, and so on", "one two", 0, 5000)
     assert committed is not None
-    assert shown.text == "and so"
+    assert shown.text == "and so on"
     assert clauses.final("One two three four five six.", 0, 5200) == Tentative(shown.turn_id, "", "", committed.end_ms)
+
+
+def test_a_clause_that_was_heard_otherwise_a_moment_ago_waits() -> None:
+    clauses = Clauses()
+    clauses.partial("i wood lie to chase my elder", "", 0, 3000)
+    assert clauses.partial(SENTENCE, "", 0, 5000)[0] is None
+    assert clauses.partial(SENTENCE, "", 0, 5400)[0] is not None
+
+
+def test_what_the_recogniser_thinks_by_now_is_committed_not_what_it_had_shown() -> None:
+    clauses = Clauses()
+    shown, thought = "the slug communication channels, we will", "the slow communication channels, we will"
+    clauses.partial(shown, "the slug", 0, 3600, thought)
+    shown, thought = f"{shown} stop here today", f"{thought} stop here today"
+    clauses.partial(shown, "the slug", 0, 3900, thought)
+    segment, tentative = clauses.partial(f"{shown} and", "the slug communication", 0, 9000, f"{thought} and")
+    assert segment is not None
+    assert segment.text.startswith("the slow communication channels")
+    assert f"{segment.text} {tentative.text}" == f"{thought} and"
 
 
 def test_dividing_can_be_off() -> None:
@@ -143,3 +164,9 @@ def test_whatever_is_said_every_word_is_committed_once_and_in_order(words: list[
     final = clauses.final(" ".join(numbered), 0, len(words) * per_word_ms)
     assert isinstance(final, Segment)
     assert said + final.text.split() == numbered
+
+
+def test_a_start_that_moves_by_a_millisecond_is_the_same_utterance() -> None:
+    clauses = Clauses()
+    made = [clauses.partial(text, stable, 100 + n % 3, now)[0] for n, (text, stable, now) in enumerate(grown(SENTENCE))]
+    assert [one.text for one in made if one] == ["I would like to change my order,"]

@@ -21,14 +21,6 @@ def test_speaking_on_gives_no_signal() -> None:
     assert floor.speaks("c", False) == ["c"]
 
 
-def test_a_listener_who_leaves_listens_no_more() -> None:
-    floor = Floor()
-    floor.begin("c", "t1", "a")
-    floor.begin("a", "t2", "c")
-    assert floor.leave("a") == ["c"]
-    assert floor.taken("a")
-
-
 def test_what_ends_twice_or_never_began_is_nothing() -> None:
     floor = Floor()
     assert floor.end("t1", "a") == []

@@ -6,55 +6,14 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from tests.session.fakes import (
-    AGENT,
-    CUSTOMER,
-    FakeEngines,
-    FakeJournal,
-    FakeLeg,
-    FakeStream,
-    a_session,
-    settle,
-)
+from tests.session.calls import FRAME, Call
+from tests.session.fakes import AGENT, CUSTOMER, FakeLeg, a_session, settle
 
 from kallglot.clock import FakeClock
 from kallglot.session import events
 from kallglot.session.ear import STALL_MS
-from kallglot.session.leg import Leg, OutputFormat
-from kallglot.session.live import HOLD_INPUT_MS, LiveSession
-from kallglot.session.model import Participant, Session
+from kallglot.session.model import Participant
 from kallglot.session.switchboard import Limits, StreamRefused, Switchboard
-from kallglot.speech.types import Restarted
-
-FRAME = b"\x00\x10" * 160
-
-
-class Call:
-    def __init__(self, session: Session | None = None, limits: Limits | None = None) -> None:
-        self.clock = FakeClock()
-        self.engines = FakeEngines()
-        self.journal = FakeJournal(session or a_session())
-        self.board = Switchboard(self.journal, self.engines, self.clock, limits or Limits())
-
-    async def connect(self, leg: Leg) -> LiveSession:
-        return await self.board.connect("sess_1", True, lambda _: leg)
-
-    async def hear(self, live: LiveSession, leg: Leg, who: Participant = CUSTOMER, frames: int = 1) -> FakeStream:
-        for _ in range(frames):
-            live.audio(leg, who.id, FRAME, 8000, None)
-            self.clock.advance(0.02)
-        await settle()
-        return self.engines.hearing.streams[-1]
-
-    async def play(self, live: LiveSession, seconds: float = 3.0) -> None:
-        for _ in range(int(seconds / 0.02)):
-            live.tick()
-            self.clock.advance(0.02)
-        await settle()
-
-    @property
-    def stored(self) -> Session:
-        return self.journal.sessions["sess_1"]
 
 
 @pytest.fixture
@@ -136,62 +95,6 @@ async def test_the_same_language_passes_through_untouched() -> None:
     await call.board.close()
 
 
-async def test_a_broken_translator_costs_the_translation_and_nothing_else(call: Call) -> None:
-    leg = FakeLeg("leg")
-    live = await call.connect(leg)
-    stream = await call.hear(live, leg)
-    call.engines.translating.broken = True
-    stream.utter("eins")
-    await settle()
-    call.engines.translating.broken = False
-    stream.utter("zwei", 2000, 3000)
-    await settle()
-    assert leg.texts() == ["eins", "zwei"]
-    assert "translation_failed" in leg.warnings()
-    assert [bool(turn.translations) for turn in call.journal.kept] == [False, True]
-
-
-async def test_a_store_that_is_away_delays_turns_and_loses_none(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kallglot.session.live.COMMIT_RETRY_SECONDS", (0.0, 0.0, 0.0))
-    leg = FakeLeg("leg")
-    live = await call.connect(leg)
-    stream = await call.hear(live, leg)
-    call.journal.failures = 2
-    stream.utter("eins")
-    stream.utter("zwei", 2000, 3000)
-    await settle()
-    assert leg.texts() == ["eins", "zwei"]
-    assert [turn.sequence for turn in call.journal.kept] == [1, 2]
-    assert "transcript_delayed" in leg.warnings()
-
-
-async def test_a_recogniser_that_will_not_open_is_tried_again_with_the_audio_kept(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = __import__("asyncio").sleep
-    monkeypatch.setattr("kallglot.session.ear.asyncio.sleep", lambda _: real(0))
-    call.engines.hearing.refusals = 2
-    leg = FakeLeg("leg")
-    live = await call.connect(leg)
-    stream = await call.hear(live, leg, frames=5)
-    assert stream.pushed_ms == 100
-    assert "recognition_delayed" in leg.warnings()
-
-
-async def test_speech_nobody_here_can_recognise_is_said_once_and_typing_works() -> None:
-    call = Call()
-    call.engines.deaf_to = {"de"}
-    leg = FakeLeg("leg")
-    live = await call.connect(leg)
-    for _ in range(10):
-        live.audio(leg, CUSTOMER.id, FRAME, 8000, None)
-    live.text(CUSTOMER.id, "guten Tag")
-    await settle()
-    assert leg.warnings().count("recognition_unavailable") == 1
-    assert leg.texts() == ["guten Tag"]
-    await call.board.close()
-
-
 async def test_audio_that_stops_in_mid_word_ends_the_utterance(call: Call) -> None:
     leg = FakeLeg("leg")
     live = await call.connect(leg)
@@ -223,31 +126,6 @@ async def test_wide_band_audio_is_brought_to_the_recognisers_rate(call: Call) ->
     assert 980 <= stream.pushed_ms <= 1000
 
 
-async def test_an_engine_far_behind_stops_the_socket_being_read_until_it_caught_up(call: Call) -> None:
-    leg = FakeLeg("leg")
-    live = await call.connect(leg)
-    stream = await call.hear(live, leg)
-    stream.backlog_ms = HOLD_INPUT_MS + 1
-    await call.hear(live, leg)
-    assert leg.held == [True]
-    stream.backlog_ms = 100
-    live.tick()
-    assert leg.held == [True, False]
-
-
-async def test_a_peer_that_does_not_read_gets_its_audio_when_it_does(call: Call) -> None:
-    leg = FakeLeg("leg")
-    live = await call.connect(leg)
-    leg.writable = False
-    live.text(CUSTOMER.id, "guten Tag")
-    await settle()
-    await call.play(live, 1)
-    assert leg.audio == []
-    leg.writable = True
-    await call.play(live, 1)
-    assert len(leg.audio) == 4
-
-
 async def test_clear_stops_what_is_playing(call: Call) -> None:
     leg = FakeLeg("leg")
     live = await call.connect(leg)
@@ -261,68 +139,12 @@ async def test_clear_stops_what_is_playing(call: Call) -> None:
     assert len(leg.of(events.PlaybackCleared)) == 1
 
 
-async def test_a_mark_comes_back_to_its_own_connection_only(call: Call) -> None:
-    leg, other = FakeLeg("leg"), FakeLeg("other")
-    live = await call.connect(leg)
-    await call.connect(other)
-    live.text(CUSTOMER.id, "guten Tag")
-    await settle()
-    live.mark(leg, "spoken")
-    await call.play(live, 1)
-    assert leg.of(events.PlaybackMark) == [events.PlaybackMark("spoken")]
-    assert other.of(events.PlaybackMark) == []
-
-
 async def test_a_muted_speaker_is_silence(call: Call) -> None:
     leg = FakeLeg("leg")
     live = await call.connect(leg)
     live.mute(CUSTOMER.id, True)
     stream = await call.hear(live, leg, frames=3)
     assert stream.pushed_ms == 60
-
-
-async def test_the_newer_of_two_legs_has_the_speaker_and_the_older_gets_them_back(call: Call) -> None:
-    older, newer = FakeLeg("older", CUSTOMER.id), FakeLeg("newer", CUSTOMER.id)
-    live = await call.connect(older)
-    await call.connect(newer)
-    stream = await call.hear(live, older)
-    await call.hear(live, newer)
-    before = stream.pushed_ms
-    await call.hear(live, older)
-    assert stream.pushed_ms == before
-    call.clock.advance(1)
-    await call.hear(live, older)
-    assert stream.pushed_ms > before
-
-
-async def test_a_language_is_learnt_from_the_words_and_then_translated() -> None:
-    call = Call(a_session(participants=(Participant("part_c", "customer"), AGENT), source_language=None))
-    leg = FakeLeg("leg")
-    live = await call.connect(leg)
-    stream = await call.hear(live, leg)
-    stream.utter("ja")
-    await settle()
-    assert call.journal.kept[0].translations == ()
-    stream.utter("du und ich", 2000, 3000)
-    await settle()
-    assert call.stored.participants[0].language == "de"
-    again = call.engines.hearing.streams[-1]
-    assert (again.options.language, stream.closed) == ("de", True)
-    again.utter("du und ich", 2000, 3000)
-    await settle()
-    assert call.journal.kept[1].translations[0].text == "du und ich in en"
-    await call.board.close()
-
-
-async def test_an_engine_that_died_is_mentioned_and_forgotten(call: Call) -> None:
-    leg = FakeLeg("leg")
-    live = await call.connect(leg)
-    stream = await call.hear(live, leg)
-    stream.on_event(Restarted(0))
-    stream.utter("weiter")
-    await settle()
-    assert leg.warnings() == ["recognition_restarted"]
-    assert leg.texts() == ["weiter"]
 
 
 async def test_states_move_with_the_call(call: Call) -> None:
@@ -460,14 +282,3 @@ async def test_going_away_says_so_and_leaves_the_session_waiting(call: Call) -> 
     assert call.stored.deadline_at is not None
     with pytest.raises(StreamRefused):
         await call.connect(FakeLeg("late"))
-
-
-async def test_every_leg_hears_in_its_own_format(call: Call) -> None:
-    mulaw, wide = FakeLeg("m", AGENT.id, OutputFormat()), FakeLeg("w", AGENT.id, OutputFormat("pcm_s16le", 16000))
-    live = await call.connect(mulaw)
-    await call.connect(wide)
-    live.text(CUSTOMER.id, "guten Tag")
-    await settle()
-    await call.play(live, 2)
-    assert {len(payload) for *_, payload in mulaw.audio} == {160}
-    assert {len(payload) for *_, payload in wide.audio} == {640}

@@ -24,6 +24,7 @@ def test_a_turn_is_done_when_everyone_has_heard_it() -> None:
         "first_partial": 0.45,
         "commit": 0.6,
         "translation": 0.02,
+        "playout": 0.03,
         "first_audio": 0.65,
         "heard": 2.1,
     }

@@ -2,17 +2,20 @@
 
 A participant may be on several legs at once, a telephone and a browser, or an old connection that nobody has noticed
 is dead. All of them carry sound; the newest is the one that counts: it is recorded, and its playback is what the others
-are told of.
+are told of. A turn is told of by the leg that was the newest when it began, or by the next when that one goes.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from kallglot.session import events
 from kallglot.session.hearing import Hearing
 from kallglot.session.leg import Leg
 from kallglot.session.model import Participant
+
+log = logging.getLogger(__name__)
 
 OnHeard = Callable[[str, float, bytes, int], None]
 """Listener's id, monotonic millisecond, PCM, sample rate."""
@@ -23,30 +26,44 @@ class Audience:
     def __init__(self, on_heard: OnHeard) -> None:
         self._on_heard = on_heard
         self._hearings: list[Hearing] = []
+        self._telling: dict[tuple[str, str], Hearing] = {}
+        """By turn and listener, until it was heard or cleared."""
 
     def join(self, leg: Leg, listeners: Sequence[Participant]) -> None:
         self._hearings.extend(Hearing(leg, listener) for listener in listeners)
         self._elect()
 
-    def leave(self, leg: Leg) -> list[str]:
-        """The listeners whom nobody carries sound to any more."""
-        before = {hearing.listener.id for hearing in self._hearings}
+    def leave(self, leg: Leg) -> list[Noted]:
+        """What nobody carries to its listener any more is told of as cleared."""
+        for hearing in self.on(leg):
+            hearing.on_heard = None
         self._hearings = [hearing for hearing in self._hearings if hearing.leg is not leg]
         self._elect()
-        return sorted(before - {hearing.listener.id for hearing in self._hearings})
+        noted: list[Noted] = []
+        for (turn_id, listener_id), hearing in list(self._telling.items()):
+            if hearing.leg is not leg:
+                continue
+            others = [one for one in self.of([listener_id]) if one.holds(turn_id)]
+            if others:
+                self._telling[turn_id, listener_id] = others[-1]
+            else:
+                self._note(hearing, events.PlaybackCleared(turn_id, hearing.listener.role), noted)
+        return noted
 
-    def clear_all(self) -> None:
-        self._hearings.clear()
+    def leave_all(self) -> list[Noted]:
+        return [noted for leg in {one.leg.id: one.leg for one in self._hearings}.values() for noted in self.leave(leg)]
+
+    def begin(self, turn_id: str, hearings: Sequence[Hearing]) -> list[Participant]:
+        """A turn is about to be heard; by whom."""
+        told = [hearing for hearing in hearings if hearing.on_heard is not None]
+        self._telling.update({(turn_id, hearing.listener.id): hearing for hearing in told})
+        return [hearing.listener for hearing in told]
 
     def of(self, listener_ids: Sequence[str]) -> list[Hearing]:
         return [hearing for hearing in self._hearings if hearing.listener.id in listener_ids]
 
     def on(self, leg: Leg) -> list[Hearing]:
         return [hearing for hearing in self._hearings if hearing.leg is leg]
-
-    def counts(self, hearing: Hearing) -> bool:
-        """Whether this is the listener's newest leg."""
-        return hearing.on_heard is not None
 
     def original(
         self,
@@ -66,8 +83,12 @@ class Audience:
         """Hands out what is due; the playback events that count."""
         noted: list[Noted] = []
         for hearing in self._hearings:
-            for event in hearing.tick(now_ms):
-                self._tell(hearing, event, noted)
+            try:
+                for event in hearing.tick(now_ms):
+                    self._tell(hearing, event, noted)
+            except Exception:
+                log.exception("leg %s cannot be played to", hearing.leg.id)
+                hearing.leg.close(1011, "internal error")
         return noted
 
     def clear(self, leg: Leg, now_ms: float) -> list[Noted]:
@@ -79,14 +100,26 @@ class Audience:
 
     def _tell(self, hearing: Hearing, event: events.SessionEvent, noted: list[Noted]) -> None:
         hearing.leg.deliver(event)
-        if isinstance(event, events.PlaybackMark) or not self.counts(hearing):
-            return
+        if (
+            isinstance(event, events.PlaybackStarted | events.PlaybackFinished | events.PlaybackCleared)
+            and self._telling.get((event.turn_id, hearing.listener.id)) is hearing
+        ):
+            self._note(hearing, event, noted)
+
+    def _note(
+        self,
+        hearing: Hearing,
+        event: events.PlaybackStarted | events.PlaybackFinished | events.PlaybackCleared,
+        noted: list[Noted],
+    ) -> None:
+        """Tells everybody but the listener, whose legs tell of themselves."""
+        if not isinstance(event, events.PlaybackStarted):
+            del self._telling[event.turn_id, hearing.listener.id]
         own = {other.leg.id for other in self._hearings if other.listener.id == hearing.listener.id}
         for leg in {other.leg.id: other.leg for other in self._hearings}.values():
             if leg.id not in own:
                 leg.deliver(event)
-        if isinstance(event, events.PlaybackStarted | events.PlaybackFinished | events.PlaybackCleared):
-            noted.append((hearing, event))
+        noted.append((hearing, event))
 
     def _elect(self) -> None:
         newest = {hearing.listener.id: hearing for hearing in self._hearings}

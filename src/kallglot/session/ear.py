@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from kallglot.audio.mediaclock import Placed
 from kallglot.audio.resample import Resampler
@@ -18,18 +18,32 @@ log = logging.getLogger(__name__)
 
 STALL_MS: Final = 800
 """A speaker whose audio stops coming in mid-utterance has ended it: push-to-talk, and senders that suppress silence."""
-PENDING_MS: Final = 10_000
-"""Audio kept while a recogniser is being opened."""
+PENDING_MS: Final = 8_000
+"""Audio kept while a recogniser is being opened, beside what it is to hear again."""
 KEPT_MS: Final = 20_000
 """Audio kept to be heard again by another recogniser: longer than any utterance."""
 OPEN_ATTEMPTS: Final = 5
+LEAVE_SECONDS: Final = 5.0
+
+
+@dataclass(eq=False, slots=True)
+class _Line:
+    """One stream, and where its time lies on the session's."""
+
+    language: str | None
+    stream: RecognizerStream | None = None
+    stream_ms: float = 0.0
+    origin_ms: float = 0.0
+    told: bool = True
+    """What it says is listened to."""
 
 
 class Ear:
     """Opens its recogniser stream with the first audio.
 
-    ``on_event`` gets the stream's events with the session's millisecond at which the stream's time began.
-    With ``keeps`` the last twenty seconds can be heard again by :meth:`relisten`.
+    ``on_event`` gets the stream's events with the session's millisecond at which the stream's time began and, for what
+    was said before :meth:`hand_over`, with the language that it was heard in. With ``keeps`` the last twenty seconds
+    can be heard again by :meth:`relisten`.
     """
 
     def __init__(
@@ -41,43 +55,40 @@ class Ear:
         terms: tuple[str, ...],
         keeps: bool,
         now_ms: Callable[[], float],
-        on_event: Callable[[RecognizerEvent, int], None],
+        on_event: Callable[[RecognizerEvent, int, str | None], None],
         on_failure: Callable[[str], None],
     ) -> None:
         self.recognizer = recognizer
-        self._language = language
         self._partials = partials
         self._terms = terms
         self._now_ms = now_ms
         self._on_event = on_event
         self._on_failure = on_failure
-        self._stream: RecognizerStream | None = None
+        self._line = _Line(language)
         self._opening: asyncio.Task[None] | None = None
+        self._openings: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
-        self._generation = 0
-        self._pending: list[tuple[Placed, bytes]] = []
+        self._pending: deque[tuple[Placed, bytes]] = deque()
         self._pending_ms = 0.0
+        self._most_pending_ms: float = PENDING_MS
         self._kept: deque[tuple[Placed, bytes]] | None = deque() if keeps else None
         self._rate = 0
         self._resamplers: dict[int, Resampler] = {}
-        self._stream_ms = 0.0
-        self._origin_ms = 0.0
         self._heard_at_ms = 0.0
         self._restless = False
         self._closed = False
 
     @property
     def backlog_ms(self) -> float:
-        return self._pending_ms + (self._stream.backlog_ms if self._stream else 0)
+        return self._pending_ms + (self._line.stream.backlog_ms if self._line.stream else 0)
 
     def hear(self, pcm: bytes, sample_rate_hz: int, placed: Placed) -> None:
         """Takes the next audio of the speaker, of any length."""
-        if self._closed:
+        if self._closed or not pcm:
             return
         if not self._rate:
             self._rate = 8000 if sample_rate_hz == 8000 else 16000
-            self._begin()
-        elif self._stream is None and self._opening is None:
+        if self._line.stream is None and self._opening is None:
             self._begin()
         self._heard_at_ms = self._now_ms()
         self._restless = True
@@ -98,96 +109,162 @@ class Ear:
 
     def finish(self) -> None:
         self._restless = False
-        if self._stream is not None:
-            self._stream.finish()
+        if self._line.stream is not None:
+            self._line.stream.finish()
 
-    def relisten(self, recognizer: Recognizer, language: str | None, from_ms: float) -> None:
+    def relisten(self, recognizer: Recognizer, language: str | None, from_ms: float, *, partials: bool) -> None:
         """Goes on with another recogniser or language, from ``from_ms`` of the session or as far back as was kept."""
-        self._retire()
-        self.recognizer, self._language = recognizer, language
+        self._line.told = False
+        self._let_go(_closed)
+        self.recognizer, self._partials = recognizer, partials
+        self._line = _Line(language)
         if self._rate:
-            self._pending = [(placed, pcm) for placed, pcm in self._kept or () if placed.at_ms >= from_ms]
+            self._pending = deque(self._from(from_ms))
             self._pending_ms = sum(self._duration(pcm) for _, pcm in self._pending)
+            self._most_pending_ms = self._pending_ms + PENDING_MS
             self._begin()
+
+    def hand_over(
+        self, recognizer: Recognizer | None, language: str | None, *, partials: bool, keeps: bool = False
+    ) -> None:
+        """What is said from now on is heard by another recogniser, or by none; what was said before, still by this."""
+        self._let_go(_finished)
+        self._line, self._partials = _Line(language), partials
+        self._kept = deque(self._pending) if keeps else None
+        if recognizer is None:
+            self._pending, self._pending_ms = deque(), 0.0
+        else:
+            self.recognizer = recognizer
+            if self._rate:
+                self._begin()
 
     async def drain(self) -> None:
         """Everything heard so far is recognised and told when this returns."""
-        while (opening := self._opening) is not None:
-            await asyncio.wait([opening])
-            if self._opening is opening:
-                break
-        self.finish()
-        if self._stream is not None:
-            await self._stream.drain()
+        while True:
+            while (opening := self._opening) is not None and not opening.done():
+                await asyncio.wait([opening])
+            line = self._line
+            self.finish()
+            if line.stream is not None:
+                await line.stream.drain()
+            if self._closing:
+                await asyncio.wait(self._closing)
+            if line is self._line:
+                return
 
     async def close(self) -> None:
         self._closed = True
-        if self._opening is not None and not self._opening.done():
-            self._opening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._opening
-        self._retire()
+        for opening in self._openings:
+            opening.cancel()
+        if self._openings:
+            await asyncio.wait(self._openings)
+        self._line.told = False
+        self._let_go(_closed)
         if self._closing:
             await asyncio.wait(self._closing)
 
     # Inside
 
     def _begin(self) -> None:
-        self._generation += 1
-        self._stream_ms = 0.0
-        self._opening = asyncio.create_task(self._open(self._generation), name="recogniser-open")
+        self._line = _Line(self._line.language)
+        self._opening = asyncio.create_task(self._open(self._line), name="recogniser-open")
+        self._openings.add(self._opening)
+        self._opening.add_done_callback(self._openings.discard)
 
-    def _retire(self) -> None:
-        """Lets go of the stream; what it still says is not listened to."""
-        self._generation += 1
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            task = asyncio.create_task(stream.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+    def _let_go(self, end: Callable[[_Line, RecognizerStream], Coroutine[Any, Any, None]]) -> None:
+        """Lets go of the stream and of one that is being opened."""
+        line, self._opening = self._line, None
+        if line.stream is None:
+            line.told = False
+            return
+        task = asyncio.create_task(end(line, line.stream), name="recogniser-close")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _duration(self, pcm: bytes) -> float:
         return len(pcm) / 2 * 1000 / self._rate
 
-    def _give(self, placed: Placed, pcm: bytes) -> None:
-        stream = self._stream
-        if stream is None:
-            if self._pending_ms < PENDING_MS:
-                self._pending.append((placed, pcm))
-                self._pending_ms += self._duration(pcm)
-            return
-        if placed.gap_ms and self._stream_ms:
-            stream.skip(placed.gap_ms)
-            self._stream_ms += placed.gap_ms
-        self._origin_ms = placed.at_ms - self._stream_ms
-        stream.push(pcm)
-        self._stream_ms += self._duration(pcm)
+    def _from(self, from_ms: float) -> Iterator[tuple[Placed, bytes]]:
+        """What was kept, from there on."""
+        for placed, pcm in self._kept or ():
+            before = round((from_ms - placed.at_ms) * self._rate / 1000)
+            if before <= 0:
+                yield placed, pcm
+            elif before * 2 < len(pcm):
+                yield Placed(from_ms, 0), pcm[before * 2 :]
 
-    async def _open(self, generation: int) -> None:
-        options = RecognizerOptions(self._rate, self._language, self._partials, self._terms)
+    def _give(self, placed: Placed, pcm: bytes) -> None:
+        line, stream = self._line, self._line.stream
+        if stream is None:
+            self._pending.append((placed, pcm))
+            self._pending_ms += self._duration(pcm)
+            self._bound_pending()
+            return
+        if placed.gap_ms and line.stream_ms:
+            stream.skip(placed.gap_ms)
+            line.stream_ms += placed.gap_ms
+        line.origin_ms = placed.at_ms - line.stream_ms
+        line.stream_ms += self._duration(pcm)
+        stream.push(pcm)
+
+    def _bound_pending(self) -> None:
+        while self._pending_ms > self._most_pending_ms and self._pending:
+            self._pending_ms -= self._duration(self._pending.popleft()[1])
+
+    async def _open(self, line: _Line) -> None:
+        options = RecognizerOptions(self._rate, line.language, self._partials, self._terms)
+        stream = None
         for attempt in range(1, OPEN_ATTEMPTS + 1):
             try:
-                stream = await self.recognizer.open(options, partial(self._tell, generation))
-            except EngineError as error:
-                log.warning("opening a recogniser failed (attempt %d of %d): %s", attempt, OPEN_ATTEMPTS, error)
+                stream = await self.recognizer.open(options, partial(self._tell, line))
+            except Exception as error:
+                expected = isinstance(error, EngineError)
+                log.warning(
+                    "opening a recogniser failed (attempt %d of %d): %s",
+                    attempt,
+                    OPEN_ATTEMPTS,
+                    error,
+                    exc_info=not expected,
+                )
                 self._on_failure(str(error))
                 if attempt < OPEN_ATTEMPTS:
                     await asyncio.sleep(0.2 * 2**attempt)
+                if line is not self._line:
+                    return
             else:
                 break
-        else:
-            if generation == self._generation:
-                # The next audio tries again.
-                self._pending, self._pending_ms, self._opening = [], 0.0, None
+        self._most_pending_ms = PENDING_MS
+        if stream is None:
+            # The next audio tries again, and brings what was kept.
+            self._bound_pending()
+            self._opening = None
             return
-        if generation != self._generation:
+        if line is not self._line:
             await stream.close()
             return
-        self._stream = stream
-        pending, self._pending, self._pending_ms = self._pending, [], 0.0
+        line.stream, self._opening = stream, None
+        pending, self._pending, self._pending_ms = self._pending, deque(), 0.0
         for placed, pcm in pending:
             self._give(placed, pcm)
+            if line is not self._line:
+                # What was just heard called for another recogniser, which hears the rest too.
+                break
 
-    def _tell(self, generation: int, event: RecognizerEvent) -> None:
-        if generation == self._generation:
-            self._on_event(event, round(self._origin_ms))
+    def _tell(self, line: _Line, event: RecognizerEvent) -> None:
+        if line.told:
+            self._on_event(event, round(line.origin_ms), None if line is self._line else line.language)
+
+
+async def _closed(line: _Line, stream: RecognizerStream) -> None:
+    line.told = False
+    await stream.close()
+
+
+async def _finished(line: _Line, stream: RecognizerStream) -> None:
+    try:
+        async with asyncio.timeout(LEAVE_SECONDS):
+            stream.finish()
+            await stream.drain()
+    except (EngineError, TimeoutError) as error:
+        log.warning("a recogniser was let go of before it was through: %s", type(error).__name__)
+    await _closed(line, stream)

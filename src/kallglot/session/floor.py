@@ -15,10 +15,6 @@ class Floor:
         """Who still listens to the speaker's turns."""
         return {listener for _, listener in self._heard.get(speaker_id, ())}
 
-    def hearing(self, listener_id: str) -> list[str]:
-        """The turns that the listener is hearing or waits to hear."""
-        return [turn for heard in self._heard.values() for turn, listener in heard if listener == listener_id]
-
     def taken(self, speaker_id: str) -> bool:
         """The speaker is silent, and others still listen to them."""
         return speaker_id in self._taken
@@ -30,11 +26,6 @@ class Floor:
     def end(self, turn_id: str, listener_id: str) -> list[str]:
         for heard in self._heard.values():
             heard.discard((turn_id, listener_id))
-        return self._changed()
-
-    def leave(self, listener_id: str) -> list[str]:
-        for speaker_id, heard in self._heard.items():
-            self._heard[speaker_id] = {one for one in heard if one[1] != listener_id}
         return self._changed()
 
     def speaks(self, speaker_id: str, speaking: bool) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from kallglot.audio import playout
@@ -25,8 +25,13 @@ NEAR_LEAD_MS: Final = 60
 """Turns are handed out so little ahead while a voice is mixed beneath them: it is heard that much later."""
 QUIET_MS: Final = 500
 TOGETHER_MS: Final = 100
-MOST_WAITING: Final = 10
-"""Frames of a voice that wait to be mixed; older ones are let go."""
+MOST_WAITING: Final = 20
+"""Frames of a voice, beside those of its last chunk, that wait to be mixed; older ones are let go. As much as turns may
+be ahead when a voice begins beneath them."""
+QUIET_PEAK: Final = 200
+"""A frame that is nowhere louder may be left out, to catch up."""
+FOLLOWED_MS: Final = 1000
+"""A turn begins behind the voices that were handed out before it, as far as that is a matter of chunks and jitter."""
 
 HeardPcm = Callable[[float, bytes, int], None]
 
@@ -73,21 +78,23 @@ class Hearing:
 
         ``ducks`` lowers it while a translation is being heard.
         """
-        if not self.leg.writable:
+        if not self.leg.writable or not pcm:
             return
         voice = self._voices.get(speaker.id)
-        if voice is None or voice.sample_rate_hz != sample_rate_hz:
+        if voice is None or voice.sample_rate_hz != sample_rate_hz or voice.silent(now_ms):
             voice = self._voices[speaker.id] = _Voice(speaker.role, sample_rate_hz, self._rate)
         voice.ducks = ducks
         voice.heard_at_ms = now_ms
-        wait = self._playout.flowing or any(
-            other is not voice and now_ms - other.heard_at_ms < TOGETHER_MS for other in self._voices.values()
+        frames = voice.frames(pcm)
+        together = any(
+            other is not voice and now_ms - other.heard_at_ms < TOGETHER_MS + other.chunk_ms
+            for other in self._voices.values()
         )
-        for frame in voice.frames(pcm):
-            if wait or voice.waiting:
-                voice.waiting.append(frame)
-            else:
-                self._deliver(voice.role, None, voice.levelled(frame, over=False), self._next_heard(now_ms))
+        if together or voice.waiting or self._playout.flowing:
+            voice.wait(frames)
+            return
+        for frame in frames:
+            self._deliver(voice.role, None, voice.levelled(frame, over=False), self._next_heard(now_ms))
 
     def mark(self, name: str) -> None:
         self._playout.mark(name)
@@ -99,14 +106,17 @@ class Hearing:
             unheard = bytes(round((self._heard_ms - now_ms) * self._rate / 1000) * 2)
             self.on_heard(now_ms, unheard, self._rate)
         self._heard_ms = now_ms
+        for voice in self._voices.values():
+            voice.waiting.clear()
         return [self._told(event) for event in self._playout.clear()]
 
     def tick(self, now_ms: float) -> list[SessionEvent]:
         """Sends what is due to the leg; what has to be told about it is returned."""
-        if not self.leg.writable or (self._playout.idle and not any(voice.waiting for voice in self._voices.values())):
+        if not self.leg.writable or (self._playout.idle and not self._waiting()):
             return []
         lively = any(now_ms - voice.heard_at_ms < QUIET_MS for voice in self._voices.values())
         told: list[SessionEvent] = []
+        self._playout.follow(min(self._heard_ms, now_ms + FOLLOWED_MS))
         for event in self._playout.due(now_ms, NEAR_LEAD_MS if lively else playout.LEAD_MS):
             if isinstance(event, playout.Frame):
                 pcm = self._mixed(event.pcm, over=True)
@@ -115,9 +125,17 @@ class Hearing:
             else:
                 told.append(self._told(event))
         if not self._playout.flowing:
-            while waiting := [voice for voice in self._voices.values() if voice.waiting]:
-                self._deliver(waiting[0].role, None, self._mixed(None, over=False), self._next_heard(now_ms))
+            for voice in self._voices.values():
+                voice.catch_up()
+            while self._heard_ms - now_ms < NEAR_LEAD_MS and (waiting := self._waiting()):
+                self._deliver(waiting.role, None, self._mixed(None, over=False), self._next_heard(now_ms))
         return told
+
+    def holds(self, turn_id: str) -> bool:
+        return self._playout.holds(turn_id)
+
+    def _waiting(self) -> _Voice | None:
+        return next((voice for voice in self._voices.values() if voice.waiting), None)
 
     def _mixed(self, pcm: bytes | None, *, over: bool) -> bytes:
         """A frame with the next one of every voice that waits."""
@@ -137,10 +155,8 @@ class Hearing:
 
     def _next_heard(self, now_ms: float) -> float:
         """Voices come in chunks that jitter; they are heard one frame after the other."""
-        if not 0 <= self._heard_ms - now_ms < QUIET_MS:
-            self._heard_ms = now_ms
-        at_ms = self._heard_ms
-        self._heard_ms += playout.FRAME_MS
+        at_ms = max(self._heard_ms, now_ms)
+        self._heard_ms = at_ms + playout.FRAME_MS
         return at_ms
 
     def _told(self, event: playout.Started | playout.Finished | playout.Cleared | playout.Marked) -> SessionEvent:
@@ -164,18 +180,34 @@ class _Voice:
         self.ducks = False
         self.heard_at_ms = 0.0
         self.ducker = Ducker()
-        self.waiting: deque[bytes] = deque(maxlen=MOST_WAITING)
+        self.chunk_ms = 0.0
+        self.waiting: deque[bytes] = deque()
         self._resampler = None if sample_rate_hz == target_hz else Resampler(sample_rate_hz, target_hz)
         self._frame_bytes = target_hz * playout.FRAME_MS // 1000 * 2
         self._rest = b""
 
+    def silent(self, now_ms: float) -> bool:
+        """Nothing came for so long that what comes next is a beginning."""
+        return not self.waiting and now_ms - self.heard_at_ms > QUIET_MS + self.chunk_ms
+
     def levelled(self, frame: bytes, *, over: bool) -> bytes:
         return self.ducker.process(frame, over) if self.ducks else frame
 
-    def frames(self, pcm: bytes) -> Iterator[bytes]:
+    def frames(self, pcm: bytes) -> list[bytes]:
+        self.chunk_ms = len(pcm) / 2 * 1000 / self.sample_rate_hz
         audio = self._rest + (pcm if self._resampler is None else self._resampler.process(pcm))
         size = self._frame_bytes
         whole = len(audio) - len(audio) % size
-        for at in range(0, whole, size):
-            yield audio[at : at + size]
         self._rest = audio[whole:]
+        return [audio[at : at + size] for at in range(0, whole, size)]
+
+    def wait(self, frames: list[bytes]) -> None:
+        self.waiting.extend(frames)
+        while len(self.waiting) > MOST_WAITING + len(frames):
+            self.waiting.popleft()
+
+    def catch_up(self) -> None:
+        """Leaves out what is not heard, as long as more waits than has to."""
+        usual = NEAR_LEAD_MS + self.chunk_ms
+        while len(self.waiting) * playout.FRAME_MS > usual and audioop.max(self.waiting[0], 2) <= QUIET_PEAK:
+            self.waiting.popleft()

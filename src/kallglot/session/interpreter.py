@@ -16,13 +16,14 @@ from typing import Any, Final
 from kallglot.session.hearing import Hearing
 from kallglot.session.model import Participant, Role, Session, Translation, Turn
 from kallglot.session.ports import Engines
-from kallglot.session.routes import Plan
+from kallglot.session.routes import Plan, same_language
 from kallglot.speech.faithful import FaithfulTranslator
 from kallglot.speech.types import EngineError, Hints, Translator, Voice
 
 log = logging.getLogger(__name__)
 
 TRANSLATION_TIMEOUT_S: Final = 5.0
+WARM_TIMEOUT_S: Final = 20.0
 SYNTHESIS_TIMEOUT_S: Final = 15.0
 MAX_WAITING: Final = 64
 """Utterances waiting for a translator; beyond it they are joined rather than lost."""
@@ -41,6 +42,8 @@ class Utterance:
     committed_ms: int
     first_partial_ms: int | None = None
     confidence: float | None = None
+    routed: str | None = None
+    """The participant's language when it was said, by which it is routed; None: as it is by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ class Surroundings:
     """What an interpreter sees of its session, always as it is at that moment."""
 
     speaker: Callable[[], Participant]
-    plan: Callable[[], Plan]
+    plan: Callable[[str | None], Plan]
+    """For what was said in a language; None: in the speaker's."""
     hearings: Callable[[Sequence[str]], list[Hearing]]
     commit: Callable[[Utterance, tuple[Translation, ...], int], Awaitable[Turn]]
     """Stores and tells a turn, which is going to be spoken in so many languages."""
@@ -79,7 +83,7 @@ class Interpreter:
             *(participant.name for participant in session.participants if participant.name),
         )
         self._translators: dict[int, FaithfulTranslator] = {}
-        self._context: dict[str, deque[tuple[str, str]]] = {}
+        self._context: dict[tuple[str, str], deque[tuple[str, str]]] = {}
         self._said: deque[Utterance] = deque()
         self._to_speak: deque[_Speech] = deque()
         self._wake_translate = asyncio.Event()
@@ -131,17 +135,18 @@ class Interpreter:
 
     async def _warm(self) -> None:
         source = self._around.speaker().language
-        for target in self._around.plan().captions if source else ():
+        for target in self._around.plan(None).captions if source else ():
             translator = self._engines.translator(source or "", target)
             if translator is not None:
                 try:
-                    await translator.warm(source or "", target)
-                except EngineError as error:
-                    log.warning("translation %s to %s is not ready: %s", source, target, error)
+                    async with asyncio.timeout(WARM_TIMEOUT_S):
+                        await translator.warm(source or "", target)
+                except Exception as error:
+                    log.warning("translation %s to %s is not ready: %s", source, target, error or type(error).__name__)
 
     async def _interpret(self, utterance: Utterance) -> None:
         source = utterance.language or self._around.speaker().language
-        plan = self._around.plan()
+        plan = self._around.plan(utterance.routed)
         spoken = {route.target: route.listener_ids for route in plan.translated}
         texts: list[str | None] = []
         if source is not None:
@@ -162,17 +167,21 @@ class Interpreter:
         self._wake_speak.set()
 
     async def _translated(self, text: str, source: str, target: str) -> str | None:
-        translator = self._engines.translator(source, target)
-        if translator is None:
-            self._around.warn("translation_unavailable", f"No engine translates from {source} to {target}.")
-            return None
-        context = self._context.setdefault(target, deque(maxlen=CONTEXT_PAIRS))
+        if same_language(source, target):
+            # Somebody speaks the listener's language for a sentence, and their own voice is not heard.
+            return text
+        context = self._context.setdefault((source, target), deque(maxlen=CONTEXT_PAIRS))
         hints = Hints(tuple(context), self._glossary, self._formality)
         try:
+            translator = self._engines.translator(source, target)
+            if translator is None:
+                self._around.warn("translation_unavailable", f"No engine translates from {source} to {target}.")
+                return None
             async with asyncio.timeout(TRANSLATION_TIMEOUT_S):
                 translation = await self._faithful(translator).translate(text, source, target, hints)
-        except (EngineError, TimeoutError) as error:
-            log.warning("translation %s to %s failed: %s", source, target, type(error).__name__)
+        except Exception as error:
+            expected = isinstance(error, EngineError | TimeoutError)
+            log.warning("translation %s to %s failed: %s", source, target, type(error).__name__, exc_info=not expected)
             self._around.warn("translation_failed", f"An utterance could not be translated from {source} to {target}.")
             return None
         context.append((text, translation))

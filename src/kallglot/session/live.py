@@ -8,11 +8,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final
 
 from kallglot.clock import Clock
 from kallglot.session import events
-from kallglot.session.audience import Audience
+from kallglot.session.audience import Audience, Noted
 from kallglot.session.detection import Learned
 from kallglot.session.hearing import Hearing
 from kallglot.session.interpreter import Surroundings, Utterance
@@ -61,7 +62,7 @@ class LiveSession:
         self._attached = 0
         self._held: set[str] = set()
         self._audience = Audience(self._record_heard)
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[tuple[str, str | None], Plan] = {}
         self._commit_lock = asyncio.Lock()
         self._presence_lock = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
@@ -89,7 +90,7 @@ class LiveSession:
     def _speaker(self, participant: Participant) -> Speaker:
         around = Surroundings(
             speaker=lambda: self._participants[participant.id],
-            plan=lambda: self._plan(participant.id),
+            plan=partial(self._plan, participant.id),
             hearings=self._audience.of,
             commit=partial(self._commit, participant.id),
             begun=partial(self._begun, participant.id),
@@ -119,7 +120,9 @@ class LiveSession:
                     await speaker.close()
                 for worker in workers:
                     worker.cancel()
-                await self._playback.keep(self._playback.timings.rest())
+                self._note(self._audience.leave_all())
+                self._playback.end()
+                await self._playback.keep()
         finally:
             if self.tape is not None:
                 await self.tape.close()
@@ -173,7 +176,7 @@ class LiveSession:
         for leg in list(self._legs.values()):
             leg.close(STREAM_CLOSE_CODES.get(reason, 1000), reason)
         self._legs.clear()
-        self._audience.clear_all()
+        self._note(self._audience.leave_all())
 
     # Legs
 
@@ -200,8 +203,7 @@ class LiveSession:
             return
         self._held.discard(leg.id)
         self._leg_order.pop(leg.id, None)
-        for listener_id in self._audience.leave(leg):
-            self._playback.left(listener_id)
+        self._note(self._audience.leave(leg))
         self.left_at = self._clock.now()
         bound = self._participants.get(leg.participant_id) if leg.participant_id else None
         if bound is not None and not any(other.participant_id == bound.id for other in self._legs.values()):
@@ -210,6 +212,23 @@ class LiveSession:
             await self._note_presence()
 
     async def _note_presence(self) -> None:
+        """A store that is away keeps nobody out and nobody in; it is told when it is back."""
+        try:
+            await self._tell_presence()
+        except Exception:
+            log.exception("session %s: who is connected could not be stored", self.record.id)
+            self._spawn(self._tell_presence_later(), "presence")
+
+    async def _tell_presence_later(self) -> None:
+        for delay in COMMIT_RETRY_SECONDS:
+            await asyncio.sleep(delay)
+            try:
+                await self._tell_presence()
+                return
+            except Exception as error:
+                log.warning("session %s: who is connected could not be stored: %s", self.record.id, error)
+
+    async def _tell_presence(self) -> None:
         async with self._presence_lock:
             if self._legs:
                 await self._journal.connecting(self.record.id)
@@ -275,20 +294,18 @@ class LiveSession:
             max(own, key=lambda hearing: hearing.backlog_ms).mark(name)
 
     def clear(self, leg: Leg) -> None:
-        for hearing, event in self._audience.clear(leg, self._clock.monotonic() * 1000):
-            self._playback.note(hearing.listener.id, event)
+        self._note(self._audience.clear(leg, self._clock.monotonic() * 1000))
 
     # Time
 
     def tick(self) -> None:
         now = self._clock.monotonic()
-        for hearing, event in self._audience.tick(now * 1000):
-            self._playback.note(hearing.listener.id, event)
-            if isinstance(event, events.PlaybackCleared):
-                self.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
-        done = self._playback.done(now)
-        if done:
-            self._spawn(self._playback.keep(done), "timings")
+        noted = self._audience.tick(now * 1000)
+        self._note(noted)
+        if any(isinstance(event, events.PlaybackCleared) for _, event in noted):
+            self.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
+        if self._playback.done(now):
+            self._spawn(self._playback.keep(), "timings")
         for speaker in self._speakers.values():
             speaker.tick()
         if self._held and all(speaker.backlog_ms < RELEASE_INPUT_MS for speaker in self._speakers.values()):
@@ -322,13 +339,17 @@ class LiveSession:
             self.record = replace(self.record, status="active", started_at=started_at)
             self._start_task = self._spawn(self._journal.started(self.record.id, started_at), "start")
 
-    def _plan(self, participant_id: str) -> Plan:
-        known = self._plans.get(participant_id)
+    def _plan(self, participant_id: str, language: str | None = None) -> Plan:
+        """The routes from a participant, for what they said in ``language`` where that is not theirs any more."""
+        known = self._plans.get((participant_id, language))
         if known is None:
             everybody = tuple(self._participants.values())
+            speaker = self._participants[participant_id]
+            if language is not None:
+                speaker = replace(speaker, language=language)
             original_audio = self.record.translation.get("original_audio", "mute")
-            known = plan(self.record.mode, self._participants[participant_id], everybody, original_audio)
-            self._plans[participant_id] = known
+            known = plan(self.record.mode, speaker, everybody, original_audio)
+            self._plans[participant_id, language] = known
         return known
 
     def _learn_language(self, participant_id: str, learned: Learned) -> None:
@@ -349,9 +370,12 @@ class LiveSession:
             self.tape.heard(self._participants[listener_id], at_ms, pcm, sample_rate_hz)
 
     def _begun(self, speaker_id: str, turn_id: str, hearings: Sequence[Hearing], language: str) -> None:
-        for hearing in hearings:
-            if self._audience.counts(hearing):
-                self._playback.begun(speaker_id, turn_id, hearing.listener, language)
+        for listener in self._audience.begin(turn_id, hearings):
+            self._playback.begun(speaker_id, turn_id, listener, language)
+
+    def _note(self, noted: Sequence[Noted]) -> None:
+        for hearing, event in noted:
+            self._playback.note(hearing.listener.id, event)
 
     def _session_ms(self, monotonic_ms: float) -> float:
         return 0.0 if self._base_monotonic is None else self._base_ms + monotonic_ms - self._base_monotonic * 1000
@@ -396,14 +420,12 @@ class LiveSession:
         return turn
 
     async def _persist(self, turn: Turn) -> None:
-        for delay in (*COMMIT_RETRY_SECONDS, None):
+        for delay in chain(COMMIT_RETRY_SECONDS, repeat(COMMIT_RETRY_SECONDS[-1])):
             try:
                 await self._journal.add_turn(turn)
                 return
             except Exception:
                 log.exception("turn %s could not be stored", turn.id)
-                if delay is None:
-                    raise
                 self.warn("transcript_delayed", "The transcript cannot be stored at the moment; trying again.")
                 await asyncio.sleep(delay)
 

@@ -15,6 +15,8 @@ from kallglot.session.timings import Timings, TurnTimes
 log = logging.getLogger(__name__)
 
 KEEP_EVERY_SECONDS: Final = 1.0
+MOST_DUE: Final = 512
+"""Turns kept for a store that is away."""
 
 PlaybackEvent = events.PlaybackStarted | events.PlaybackFinished | events.PlaybackCleared
 
@@ -41,6 +43,7 @@ class Playback:
         self._observe = observe
         self._floor = Floor()
         self._kept_at = 0.0
+        self._due: list[TurnTimes] = []
 
     def speaking(self, participant_id: str, speaking: bool) -> None:
         self._tell_floor(self._floor.speaks(participant_id, speaking))
@@ -60,27 +63,31 @@ class Playback:
                 self.timings.note(event.turn_id, listener_id, cleared=True)
                 self._tell_floor(self._floor.end(event.turn_id, listener_id))
 
-    def left(self, listener_id: str) -> None:
-        """Nobody carries sound to the listener any more."""
-        for turn_id in self._floor.hearing(listener_id):
-            self.timings.note(turn_id, listener_id, cleared=True)
-        self._tell_floor(self._floor.leave(listener_id))
-
-    def done(self, now: float) -> list[TurnTimes]:
-        """Turns that are over, at most once a second, for :meth:`keep`."""
+    def done(self, now: float) -> bool:
+        """Whether turns are over that :meth:`keep` is to store; at most once a second."""
         if now - self._kept_at < KEEP_EVERY_SECONDS:
-            return []
+            return False
         self._kept_at = now
-        return self.timings.done()
+        self._over(self.timings.done())
+        return bool(self._due)
 
-    async def keep(self, times: Sequence[TurnTimes]) -> None:
-        for one in times:
-            self._observe(one)
+    def end(self) -> None:
+        """The session is being let go of: what is not over is no longer waited for."""
+        self._over(self.timings.rest())
+
+    async def keep(self) -> None:
+        due, self._due = self._due, []
         try:
-            if times:
-                await self._journal.add_timings(times)
+            if due:
+                await self._journal.add_timings(due)
         except Exception:
             log.exception("session %s: when turns were heard could not be stored", self._session_id)
+            self._due = [*due, *self._due][-MOST_DUE:]
+
+    def _over(self, times: Sequence[TurnTimes]) -> None:
+        for one in times:
+            self._observe(one)
+        self._due.extend(times)
 
     def _tell_floor(self, changed: Sequence[str]) -> None:
         for speaker_id in changed:

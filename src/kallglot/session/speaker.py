@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -17,8 +18,18 @@ from kallglot.session.model import Participant, Session
 from kallglot.session.ports import Engines
 from kallglot.speech.languages import english_name
 from kallglot.speech.terms import Terms
-from kallglot.speech.types import Detection, Partial, RecognizerEvent, Restarted, SpeechStarted, SpeechStopped
+from kallglot.speech.types import (
+    Detection,
+    Partial,
+    Recognizer,
+    RecognizerEvent,
+    Restarted,
+    SpeechStarted,
+    SpeechStopped,
+)
 from kallglot.speech.types import Final as FinalText
+
+log = logging.getLogger(__name__)
 
 TAKEOVER_MS: Final = 500
 """A speaker heard on two legs at once is heard on the newer; the older is heard again when that one falls silent."""
@@ -55,6 +66,9 @@ class Speaker:
         self._shows_partials = bool(session.transcription.get("partials", True))
         self._ear: Ear | None = None
         self._deaf = False
+        self._speaking = False
+        self._recognised_ms = 0.0
+        """Where the last utterance ended that was recognised."""
         self._source: tuple[str, int] | None = None
         self._source_heard_ms = 0.0
         self.interpreter = Interpreter(engines, session, around)
@@ -81,7 +95,7 @@ class Speaker:
             return None
         self._source, self._source_heard_ms = source, now
         placed = self._clock.place(leg_id, now, len(pcm) / 2 * 1000 / sample_rate_hz, stamp_ms)
-        ear = self._ear or self._listen()
+        ear = None if self._deaf else self._ear or self._listen()
         if ear is not None:
             ear.hear(bytes(len(pcm)) if self.muted else pcm, sample_rate_hz, placed)
         return placed
@@ -90,14 +104,23 @@ class Speaker:
         """Text instead of speech."""
         now = round(self._session_side.now_ms())
         if not self._declared:
-            self._consider(self._detected(text), text)
-        self.interpreter.add(Utterance(new_id(TURN), text, now, now, self.participant.language, now, confidence=1.0))
+            learned = self._consider(self._detected(text), text)
+            if learned is not None:
+                self._relisten(learned, self._recognised_ms)
+        language = self.participant.language
+        self.interpreter.add(Utterance(new_id(TURN), text, now, now, language, now, confidence=1.0, routed=language))
 
     def speaks_in(self, language: str) -> None:
         """The participant goes on in another language, as they say themselves."""
         self._declared = True
         self._languages.declare(language)
-        self._relisten(language, self._clock.end_ms)
+        recognizer = self._engines.recognizer(language)
+        self._deaf = recognizer is None
+        if recognizer is None:
+            self._warn_unheard(language)
+        if self._ear is not None and not self._serves(recognizer):
+            self._heard_speaking(False, self._clock.end_ms)
+            self._ear.hand_over(recognizer, language, partials=self._wants_partials)
 
     def tick(self) -> None:
         if self._ear is not None:
@@ -117,8 +140,6 @@ class Speaker:
     # The ear
 
     def _listen(self) -> Ear | None:
-        if self._deaf:
-            return None
         participant = self.participant
         recognizer = self._engines.recognizer(participant.language)
         if recognizer is None:
@@ -128,8 +149,7 @@ class Speaker:
         self._ear = Ear(
             recognizer,
             language=participant.language,
-            # Somebody who talks on is translated by what the partials say.
-            partials=self._shows_partials or bool(self._around.plan().captions),
+            partials=self._wants_partials,
             terms=tuple(self._session.transcription.get("terms") or ()),
             keeps=not self._declared,
             now_ms=self._session_side.now_ms,
@@ -138,17 +158,34 @@ class Speaker:
         )
         return self._ear
 
+    @property
+    def _wants_partials(self) -> bool:
+        """Somebody who talks on is translated by what the partials say."""
+        return self._shows_partials or bool(self._around.plan(None).captions)
+
+    def _serves(self, recognizer: Recognizer | None) -> bool:
+        """Whether the ear hears with this one already, whatever the language."""
+        ear = self._ear
+        return ear is not None and recognizer is ear.recognizer and len(ear.recognizer.languages) == 1
+
     def _relisten(self, language: str, from_ms: float) -> bool:
         """Another recogniser where the language needs one; whether what was heard from there on is heard again."""
-        self._deaf = False
         recognizer = self._engines.recognizer(language)
         if recognizer is None:
+            # The one there is goes on: what it hears may be told to be in another language yet.
             self._warn_unheard(language)
             return False
-        if self._ear is None or (recognizer is self._ear.recognizer and len(recognizer.languages) == 1):
+        self._deaf = False
+        if self._ear is None or self._serves(recognizer):
             return False
-        self._clauses.forget()
-        self._ear.relisten(recognizer, language, from_ms)
+        self._heard_speaking(False, self._clock.end_ms)
+        if self._clauses.divided:
+            # What was committed stands, and would be heard twice.
+            self._ear.hand_over(recognizer, language, partials=self._wants_partials, keeps=True)
+            return False
+        for tentative in self._clauses.forget():
+            self._show(tentative)
+        self._ear.relisten(recognizer, language, from_ms, partials=self._wants_partials)
         return True
 
     def _warn_unheard(self, language: str | None) -> None:
@@ -161,45 +198,60 @@ class Speaker:
 
     # What it hears
 
-    def _on_recognised(self, event: RecognizerEvent, origin_ms: int) -> None:
+    def _on_recognised(self, event: RecognizerEvent, origin_ms: int, before: str | None) -> None:
+        """``before``: it was said before the participant went on in another language."""
         match event:
             case SpeechStarted():
-                self._session_side.speaking(self.participant_id, True)
-                self._session_side.emit(events.SpeechStarted(self.participant, origin_ms + event.at_ms))
+                if before is None:
+                    self._heard_speaking(True, origin_ms + event.at_ms)
             case SpeechStopped():
-                self._session_side.speaking(self.participant_id, False)
-                self._session_side.emit(events.SpeechStopped(self.participant, origin_ms + event.at_ms))
+                if before is None:
+                    self._heard_speaking(False, origin_ms + event.at_ms)
             case Partial():
-                self._on_partial(event, origin_ms)
+                self._on_partial(event, origin_ms, before)
             case FinalText():
-                self._on_final(event, origin_ms)
+                self._on_final(event, origin_ms, before)
             case Restarted():
                 message = "The speech recogniser was restarted; nothing was lost."
                 if event.lost_ms:
                     message = f"The speech recogniser was restarted; {event.lost_ms} ms of audio were lost."
                 self._around.warn("recognition_restarted", message)
 
-    def _on_partial(self, event: Partial, origin_ms: int) -> None:
-        self._clauses.dividing = self.participant.language is not None and bool(self._around.plan().captions)
+    def _heard_speaking(self, speaking: bool, at_ms: float) -> None:
+        if speaking == self._speaking:
+            return
+        self._speaking = speaking
+        self._session_side.speaking(self.participant_id, speaking)
+        told = events.SpeechStarted if speaking else events.SpeechStopped
+        self._session_side.emit(told(self.participant, round(at_ms)))
+
+    def _on_partial(self, event: Partial, origin_ms: int, before: str | None) -> None:
+        language = before or self.participant.language
+        self._clauses.dividing = language is not None and bool(self._around.plan(language).captions)
         segment, tentative = self._clauses.partial(
-            event.text, event.stable_text, origin_ms + event.start_ms, self._clock.end_ms
+            event.text, event.stable_text, origin_ms + event.start_ms, self._clock.end_ms, event.hypothesis
         )
         if segment is not None:
-            self._commit(segment, self.participant.language, None)
+            self._commit(segment, language, None, language)
         self._show(tentative)
 
-    def _on_final(self, event: FinalText, origin_ms: int) -> None:
+    def _on_final(self, event: FinalText, origin_ms: int, before: str | None) -> None:
         start, end = origin_ms + event.start_ms, origin_ms + event.end_ms
+        divided = self._clauses.divided
         result = self._clauses.final(event.text, start, end)
-        if self._heard_again(event, start):
+        again_from = end if divided else max(start - RELISTEN_MS, self._recognised_ms)
+        self._recognised_ms = max(self._recognised_ms, end)
+        if before is None and event.text.strip() and self._heard_again(event, again_from) and not divided:
+            self._recognised_ms = again_from
             if isinstance(result, Segment) and result.turn_id in self._first_partials:
                 self._show(Tentative(result.turn_id, "", "", start))
         elif isinstance(result, Segment):
-            self._commit(result, event.language or self.participant.language, event.confidence)
+            language = before or self.participant.language
+            self._commit(result, before or event.language or language, event.confidence, language)
         elif result is not None:
             self._show(result)
 
-    def _commit(self, segment: Segment, language: str | None, confidence: float | None) -> None:
+    def _commit(self, segment: Segment, language: str | None, confidence: float | None, routed: str | None) -> None:
         self.interpreter.add(
             Utterance(
                 segment.turn_id,
@@ -210,6 +262,7 @@ class Speaker:
                 round(self._session_side.now_ms()),
                 self._first_partials.pop(segment.turn_id, None),
                 confidence,
+                routed,
             )
         )
 
@@ -226,15 +279,21 @@ class Speaker:
 
     # Its language
 
-    def _heard_again(self, event: FinalText, start_ms: int) -> bool:
-        """Considers what language the utterance was in; whether another recogniser is going to hear it again."""
+    def _heard_again(self, event: FinalText, from_ms: float) -> bool:
+        """Considers what language the utterance was in; whether another recogniser hears again what came from there."""
         detection = Detection(event.language, event.confidence or 1.0) if event.language else self._detected(event.text)
         learned = self._consider(detection, event.text)
-        return learned is not None and event.language is None and self._relisten(learned, start_ms - RELISTEN_MS)
+        if learned is None or event.language is not None:
+            return False
+        return self._relisten(learned, from_ms)
 
     def _detected(self, text: str) -> Detection | None:
-        detector = self._engines.detector()
-        return detector.detect(text) if detector is not None else None
+        try:
+            detector = self._engines.detector()
+            return detector.detect(text) if detector is not None else None
+        except Exception:
+            log.exception("the language of an utterance could not be told")
+            return None
 
     def _consider(self, detection: Detection | None, text: str) -> str | None:
         """The language that was learned just now, if one was."""

@@ -56,10 +56,15 @@ class TurnTimes:
             "first_partial": (self.speech_start_ms, self.first_partial_ms),
             "commit": (self.speech_end_ms, self.committed_ms),
             "translation": (self.committed_ms, self.translated_ms),
+            "playout": (self.translated_ms, self.first_audio_ms),
             "first_audio": (self.speech_end_ms, self.first_audio_ms),
             "heard": (self.speech_end_ms, self.heard_ms),
         }
-        return {stage: max(0, end - start) / 1000 for stage, (start, end) in spans.items() if end is not None}
+        return {
+            stage: max(0, end - start) / 1000
+            for stage, (start, end) in spans.items()
+            if start is not None and end is not None
+        }
 
 
 class Timings:

@@ -155,8 +155,8 @@ def _event(told: list[Any]) -> tuple[RecognizerEvent, int]:
             return SpeechStarted(at_ms), 0
         case ["stopped", at_ms]:
             return SpeechStopped(at_ms), 0
-        case ["partial", start_ms, text, stable]:
-            return Partial(text, stable, start_ms), 0
+        case ["partial", start_ms, text, stable, hypothesis]:
+            return Partial(text, stable, start_ms, hypothesis), 0
         case ["final", start_ms, end_ms, text, confidence, committed]:
             return FinalText(text, start_ms, end_ms, confidence), committed
         case _:

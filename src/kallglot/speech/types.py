@@ -29,11 +29,15 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The utterance so far. ``text`` may still change; ``stable_text`` is its prefix that no longer will."""
+    """The utterance so far. ``text`` may still change; ``stable_text`` is its prefix that no longer will.
+
+    ``hypothesis`` is what the engine would say by now if it did not stand by what it has shown.
+    """
 
     text: str
     stable_text: str
     start_ms: int
+    hypothesis: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

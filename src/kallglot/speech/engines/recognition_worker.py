@@ -275,7 +275,7 @@ class Worker:
         if stream.partials and believable(text, utterance.speech_windows):
             utterance.partials += 1
             shown, stable = stream.utterances.stable.step(text)
-            self._tell(stream, "partial", stream.utterances.ms(utterance.first), shown, stable)
+            self._tell(stream, "partial", stream.utterances.ms(utterance.first), shown, stable, text)
 
     def _settle(self, stream: Listening) -> None:
         """Tells finals in the order in which they were spoken, then what waited for them."""
