@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import httpx
-import numpy as np
 from rich.console import Console
 
 from kallglot.cli.phone import CallRecord, Samples, dial, save
 from kallglot.cli.screen import CallScreen
+
+RECORDING_SECONDS: Final = 60.0
+"""For how long the server may take to render what was recorded."""
 
 
 class CallFailed(Exception):
@@ -36,6 +40,8 @@ class Reply:
 class CallOutcome:
     session: dict[str, Any]
     transcript: dict[str, Any]
+    lags: dict[str, dict[str, float]]
+    """Seconds by stage, as ``GET …/timings`` sums them up."""
     record: CallRecord
     files: list[Path]
 
@@ -51,13 +57,18 @@ async def place(
     fast: bool = False,
     reply: Reply | None = None,
 ) -> CallOutcome:
-    """Creates a session, streams the speech as its customer, ends it and reads the transcript.
+    """Creates a session, streams the speech as its customer, ends it and fetches transcript and recordings.
 
     Raises :class:`CallFailed`.
     """
     headers = {"Authorization": f"Bearer {server.api_key}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as rest:
-        body = {"mode": "bidirectional_translation", "source_language": source, "target_language": target}
+        body = {
+            "mode": "bidirectional_translation",
+            "source_language": source,
+            "target_language": target,
+            "recording": {"enabled": True},
+        }
         session = await _asked(rest, "POST", "/v1/sessions", body)
         console.print(f"  session {session['id']}  {source or '?'} → {target or '?'}", style="dim", highlight=False)
         with CallScreen(console) as screen:
@@ -79,26 +90,38 @@ async def place(
         ended = await _asked(rest, "GET", f"/v1/sessions/{session['id']}", None)
         transcript = await _asked(rest, "GET", f"/v1/sessions/{session['id']}/transcript", None)
         subtitles = await rest.get(f"/v1/sessions/{session['id']}/transcript", params={"format": "srt"})
-    files = write_files(out, speech, phone.record, subtitles.text)
-    return CallOutcome(ended, transcript, phone.record, files)
+        timings = await _asked(rest, "GET", f"/v1/sessions/{session['id']}/timings", None)
+        files = write_files(out, phone.record, subtitles.text)
+        files += await fetch_recordings(rest, session["id"], out)
+    return CallOutcome(ended, transcript, timings["lags"], phone.record, files)
 
 
-def write_files(out: Path, speech: Samples, record: CallRecord, subtitles: str) -> list[Path]:
-    """What each side heard, the whole call in stereo (left as spoken, right as translated), and subtitles."""
+async def fetch_recordings(rest: httpx.AsyncClient, session_id: str, out: Path) -> list[Path]:
+    """The server's own recordings of a session that has ended: what was said, and what was heard."""
+    until = time.monotonic() + RECORDING_SECONDS
+    while True:
+        found = (await _asked(rest, "GET", f"/v1/sessions/{session_id}/recordings", None))["data"]
+        if all(one["status"] != "processing" for one in found) or time.monotonic() > until:
+            break
+        await asyncio.sleep(0.2)
+    files: list[Path] = []
+    for one in found:
+        if one["status"] == "ready":
+            audio = await rest.get(one["download_url"])
+            path = out / f"recording-{'said' if one['channel'] == 'mixed' else one['channel']}.{one['format']}"
+            path.write_bytes(audio.raise_for_status().content)
+            files.append(path)
+    return sorted(files)
+
+
+def write_files(out: Path, record: CallRecord, subtitles: str) -> list[Path]:
+    """What each listener was sent, and subtitles."""
     out.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     for listener, heard in record.heard.items():
         path = out / f"heard-by-{listener}.wav"
         save(path, heard.together())
         files.append(path)
-    translated = record.heard["agent"].spread() if "agent" in record.heard else np.zeros(0, np.int16)
-    length = max(len(speech), len(translated))
-    stereo = np.zeros((length, 2), np.int16)
-    stereo[: len(speech), 0] = speech
-    stereo[: len(translated), 1] = translated
-    path = out / "call-stereo.wav"
-    save(path, stereo)
-    files.append(path)
     path = out / "transcript.srt"
     path.write_text(subtitles, encoding="utf-8")
     files.append(path)

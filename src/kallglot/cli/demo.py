@@ -53,6 +53,12 @@ def _summary(console: Console, outcome: CallOutcome) -> int:
         f"{usage['translation_seconds']:.1f} s of speech translated",
         highlight=False,
     )
+    first = outcome.lags.get("first_audio")
+    if first is not None:
+        console.print(
+            f"  translations were heard {first['median']:.1f} s after the words, at most {first['max']:.1f} s",
+            highlight=False,
+        )
     for path in outcome.files:
         console.print(f"  {path}", style="bold", highlight=False)
     heard = outcome.record.heard
@@ -62,7 +68,8 @@ def _summary(console: Console, outcome: CallOutcome) -> int:
         return 1
     console.print(
         "\n  heard-by-agent.wav is the caller in Spanish; heard-by-customer.wav the agent's typed answer in English;\n"
-        "  call-stereo.wav has the caller left and the translation right, as they fell in time.",
+        "  recording-said.mp3 is the server's recording of what was said, recording-heard.mp3 of what was heard:\n"
+        "  the customer's side left, the agent's right, as they fell in time.",
         style="dim",
     )
     return 0

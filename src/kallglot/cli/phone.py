@@ -47,20 +47,9 @@ def load_speech(path: Path) -> Samples:
 
 @dataclass(slots=True)
 class HeardAudio:
-    """What one listener was sent, each piece at the second of the call in which it begins to play."""
+    """What one listener was sent, each piece with the second of the call at which it came."""
 
     pieces: list[tuple[float, bytes]] = field(default_factory=list[tuple[float, bytes]])
-
-    def spread(self) -> Samples:
-        """On the timeline of the call, silence where nothing played."""
-        at = 0
-        parts: list[Samples] = []
-        for second, pcm in self.pieces:
-            start = max(at, int(second * RATE))
-            parts.append(np.zeros(start - at, np.int16))
-            parts.append(np.frombuffer(pcm, np.int16))
-            at = start + len(pcm) // 2
-        return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
     def together(self) -> Samples:
         """One after the other, without the pauses between."""

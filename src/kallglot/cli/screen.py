@@ -43,6 +43,9 @@ class CallScreen:
 
     def _partial(self, second: float, message: dict[str, Any]) -> None:
         text, stable = message["text"], message["stable_text"]
+        if not text:
+            self._partials.pop(message["turn_id"], None)
+            return
         self._partials[message["turn_id"]] = (message["speaker"], stable, text)
         if self._live is not None:
             self._live.update(Group(*(self._growing(*partial) for partial in self._partials.values())))
