@@ -24,8 +24,8 @@ from kallglot.accounts.bootstrap import ensure_default_organization
 from kallglot.api.server import ApiServices, create_api
 from kallglot.clock import SystemClock
 from kallglot.legs import asyncapi
+from kallglot.legs.door import StreamDoor
 from kallglot.legs.handover import http_protocol
-from kallglot.legs.socket import StreamDoor
 from kallglot.recording.recorder import Recorder
 from kallglot.recording.shelf import open_shelf
 from kallglot.session.switchboard import Limits, Switchboard

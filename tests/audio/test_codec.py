@@ -86,7 +86,7 @@ def test_opus_says_what_it_cannot_decode_and_goes_on(payload: bytes) -> None:
         ("alaw", 48000, "expected alaw at 8000 Hz, got 48000"),
         ("pcm_s16le", 44100, "expected pcm_s16le at 8000 or 16000 or 24000 or 48000 Hz, got 44100"),
         ("opus", 12000, "expected opus at 8000 or"),
-        ("g729", 8000, "expected an encoding of mulaw, alaw, pcm_s16le, opus, got 'g729'"),
+        ("g729", 8000, "expected an encoding of mulaw, alaw, pcm_s16le, opus, g722, l16, got 'g729'"),
     ],
 )
 def test_unsupported_format(make, encoding: str, rate: int, message: str) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kallglot.audio.mediaclock import FAR_SLEW, HOLE_MS, LOST_MS, MediaClock
+from kallglot.audio.timeline import MAX_GAP_MS
 
 HOUR_MS = 3_600_000
 
@@ -155,3 +156,24 @@ def test_a_first_chunk_that_waited_for_its_connection_is_made_up_for_within_half
             arrives = max(20.0 + late, 20.0 + n * 20)
             error = clock.place("a", arrives, 20, n * 20).at_ms - n * 20
         assert abs(error) < 3, late
+
+
+def test_nobody_lays_audio_further_ahead_than_a_silence_may_be() -> None:
+    clock = MediaClock()
+    stamp = 0.0
+    for n in range(500):
+        clock.place("a", 20.0 * (n + 1), 20, stamp)
+        stamp += 20 if n < 100 else 29 * 60_000
+    assert clock.end_ms <= 10_000 + MAX_GAP_MS + 1000
+
+
+def test_stamps_that_go_on_say_how_late_the_first_audio_of_a_connection_is() -> None:
+    clock = MediaClock()
+    for n in range(100):
+        clock.place("a", 20.0 * (n + 1), 20, 1e12 + 20 * n)
+    assert clock.place("b", 92_065, 20, 1e12 + 92_000).at_ms == 92_000
+    assert clock.place("c", 93_000, 20, 5).at_ms == 92_980
+
+
+def test_an_earlier_life_is_not_written_over() -> None:
+    assert MediaClock(60_000).place("a", 5000, 20, None).at_ms == 60_000

@@ -277,3 +277,38 @@ def test_a_turn_longer_than_the_bound_is_played() -> None:
     told = run(playout, 6000)
     assert len(frames(told)) == 250
     assert not [event for _, event in told if isinstance(event, Cleared)]
+
+
+def test_a_synthesiser_that_stops_in_mid_frame_no_longer_flows() -> None:
+    playout = Playout(RATE)
+    playout.begin("t1", "customer")
+    playout.add("t1", speech(112))
+    run(playout, 1000)
+    assert not playout.flowing
+    playout.add("t1", speech(20))
+    assert not playout.due(1000)
+    playout.add("t1", speech(60))
+    assert playout.due(1020)
+
+
+def test_one_large_piece_drops_as_many_waiting_turns_as_it_takes() -> None:
+    playout = Playout(RATE, max_backlog_ms=3000)
+    for n in range(6):
+        playout.begin(f"t{n}", "customer")
+        playout.add(f"t{n}", speech(500))
+        playout.end(f"t{n}")
+    playout.due(0)
+    playout.begin("last", "customer")
+    playout.add("last", speech(2000))
+    assert playout.backlog_ms <= 3000
+
+
+def test_what_the_other_side_hears_late_is_told_late() -> None:
+    playout = Playout(RATE)
+    playout.late_ms = 150
+    playout.begin("t1", "customer")
+    playout.add("t1", speech(200))
+    playout.end("t1")
+    told = run(playout, 1000)
+    assert told[0] == (0, Started("t1", "customer", 150))
+    assert told[-1] == (360, Finished("t1", 350))

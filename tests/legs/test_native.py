@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kallglot.audio.codec import encoder
 from kallglot.clock import FakeClock
 from kallglot.legs import compat
-from kallglot.legs.commands import AnswerPing, Audio, BadMessage, Clear, Command, Digits, End, Mark, SetMute, Text
+from kallglot.legs.commands import Audio, BadMessage, Clear, Command, Digits, End, Mark, Reply, SetMute, Text
 from kallglot.legs.native import NativeCodec
 from kallglot.session import events
 from kallglot.session.leg import OutputFormat
@@ -50,7 +50,7 @@ def test_audio_as_the_documentation_prints_it() -> None:
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        ({"type": "ping"}, AnswerPing()),
+        ({"type": "ping"}, Reply(b'{"type":"pong","session_id":"sess_1"}')),
         ({"type": "session.end"}, End()),
         ({"type": "mute", "speaker": "agent"}, SetMute("part_a", True)),
         ({"type": "unmute", "speaker": "part_a"}, SetMute("part_a", False)),
@@ -61,7 +61,7 @@ def test_audio_as_the_documentation_prints_it() -> None:
         ({"type": "end"}, End()),
         ({"type": "control", "action": "mute"}, SetMute("part_c", True)),
         ({"type": "control", "action": "resume_transcription"}, SetMute("part_c", False)),
-        ({"type": "ping", "unknown": {"future": [1]}}, AnswerPing()),
+        ({"type": "ping", "unknown": {"future": [1]}}, Reply(b'{"type":"pong","session_id":"sess_1"}')),
     ],
 )
 def test_every_message_is_understood(message: dict[str, Any], expected: Command) -> None:
@@ -156,7 +156,7 @@ def test_binary_audio_both_ways() -> None:
 def test_audio_output_is_json_with_everything_in_it() -> None:
     sender = codec(output=OutputFormat("pcm_s16le", 16000))
     for sequence in (1, 2):
-        message = json.loads(sender.audio(AGENT, "customer", "turn_1", b"\x01\x02"))
+        message = json.loads(*sender.audio(AGENT, "customer", "turn_1", b"\x01\x02"))
         assert message == {
             "type": "audio.output",
             "sequence": sequence,
@@ -165,7 +165,7 @@ def test_audio_output_is_json_with_everything_in_it() -> None:
             "turn_id": "turn_1",
             "audio": {"encoding": "pcm_s16le", "sample_rate_hz": 16000, "payload": "AQI="},
         }
-    assert json.loads(sender.audio(AGENT, "customer", None, b""))["turn_id"] is None
+    assert json.loads(*sender.audio(AGENT, "customer", None, b""))["turn_id"] is None
 
 
 def test_final_carries_the_translation_for_the_other_side_and_all_of_them() -> None:

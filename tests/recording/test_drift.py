@@ -154,7 +154,7 @@ async def recorded(folder: Path, senders: list[Sender], monkeypatch: pytest.Monk
         observe=lambda _: None,
     )
     warned: list[str] = []
-    live.tape = Tape(folder, warned.append, Inline())
+    live.record_on(Tape(folder, warned.append, Inline()))
     ready = asyncio.Event()
     running = asyncio.create_task(live.run(ready))
     await ready.wait()

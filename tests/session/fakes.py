@@ -216,7 +216,7 @@ class FakeJournal:
     async def waiting(self, session_id: str, deadline: datetime) -> None:
         self._change(session_id, deadline_at=deadline)
 
-    async def languages(self, session_id: str, participants: Sequence[Participant]) -> None:
+    async def participants(self, session_id: str, participants: Sequence[Participant]) -> None:
         self._change(session_id, participants=tuple(participants))
 
     async def ending(self, session_id: str) -> None:
@@ -250,6 +250,7 @@ class FakeLeg:
         self.participant_id = participant_id
         self.output = output or OutputFormat("pcm_s16le", 8000)
         self.writable = True
+        self.late_ms = 0.0
         self.events: list[events.SessionEvent] = []
         self.audio: list[tuple[str, str, str | None, bytes]] = []
         self.held: list[bool] = []

@@ -242,3 +242,25 @@ async def test_a_voice_after_a_silence_is_not_lowered_for_a_turn_that_is_long_ov
     await talk.go_on(0.2, (anna, 20, 0))
     assert set(levels(eva)) == {LOUD}
     await talk.call.board.close()
+
+
+async def test_a_voice_that_comes_faster_than_it_is_spoken_is_handed_out_a_second_ahead() -> None:
+    call = Call(a_session(participants=(ANNA, BERT)))
+    live, (anna, bert) = await call.joined(ANNA, BERT)
+    for n in range(8):
+        live.audio(anna, ANNA.id, voice(1000), 8000, n * 1000.0)
+    assert len(bert.audio) == 50
+    await Talk(call, live).go_on(9)
+    assert len(bert.audio) == 400
+    await call.board.close()
+
+
+async def test_a_synthesiser_that_stalls_silences_nobody_else() -> None:
+    call = Call(a_session(participants=(ANNA, BERT, EVA)))
+    live, (anna, bert, _) = await call.joined(ANNA, BERT, EVA)
+    hearing = live._audience.of([BERT.id])[0]  # pyright: ignore[reportPrivateUsage]
+    hearing.begin("stalled", "agent", 8000)
+    hearing.speak("stalled", voice(112))
+    await Talk(call, live).go_on(4, (anna, 20, 0))
+    assert len([frame for _, speaker, turn, frame in bert.audio if turn is None]) >= 190
+    await call.board.close()

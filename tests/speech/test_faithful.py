@@ -1,5 +1,6 @@
 """Damage on purpose by scripted translators; contact-centre sentences through the installed Apertium."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -347,3 +348,23 @@ class TestReal:
                     assert shown.casefold() in answer.casefold(), (sentence, answer)
             assert engine.calls <= 2
         assert asked <= len(sentences) * 1.5
+
+
+async def test_the_first_answer_is_kept_when_another_attempt_runs_out_of_time() -> None:
+    class Slow:
+        name = "slow"
+        asked = 0
+
+        async def warm(self, source: str, target: str) -> None:
+            pass
+
+        async def translate(self, text: str, source: str, target: str, hints: Hints) -> str:
+            self.asked += 1
+            if self.asked > 1:
+                await asyncio.Event().wait()
+            return "sin número"
+
+    slow = Slow()
+    translated = await FaithfulTranslator(slow, timeout_s=0.05).translate("number 4711 please", "en", "es")
+    assert translated == "sin número (4711)"
+    assert slow.asked == 2

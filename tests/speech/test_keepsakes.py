@@ -108,3 +108,8 @@ def test_hostile_text_takes_little_time(piece: str) -> None:
     began = time.perf_counter()
     missing(keepsakes(text)[:50], text)
     assert time.perf_counter() - began < 1
+
+
+def test_a_text_of_digits_takes_no_time_and_keeps_nothing() -> None:
+    assert keepsakes("1" * 4000) == []
+    assert missing(["1" * 4000], "nothing") == []

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from kallglot.api.problems import from_validation
 from kallglot.errors import KallglotError
+from kallglot.texts import storable
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_DEPTH = 32
@@ -42,11 +43,6 @@ def parse(model: type[Model], body: dict[str, Any]) -> Model:
         return model.model_validate(body)
     except ValidationError as error:
         raise from_validation(error) from None
-
-
-def storable(text: str) -> bool:
-    """Whether every database keeps it: no NUL, no half of a surrogate pair."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _check(value: Any, path: str, depth: int) -> None:

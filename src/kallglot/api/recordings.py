@@ -24,7 +24,7 @@ router = APIRouter(tags=["recordings"])
 Format = Literal["mp3", "wav", "ogg"]
 MEDIA_TYPES: Final[dict[str, str]] = {"mp3": "audio/mpeg", "wav": "audio/wav", "ogg": "audio/ogg"}
 AGAIN_SECONDS: Final = 5
-_RANGES: Final = re.compile(r"bytes=\s*(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+)){0,15}\s*")
+_RANGES: Final = re.compile(r"bytes=\s*(\d{1,18}-\d{0,18}|-\d{1,18})(\s*,\s*(\d{1,18}-\d{0,18}|-\d{1,18})){0,15}\s*")
 
 ChosenFormat = Annotated[Format, Query(description="What the sound is written as.")]
 

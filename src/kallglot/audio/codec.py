@@ -5,6 +5,7 @@ Everything inside is mono signed 16-bit little-endian PCM. Opus packets are raw 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, Protocol
@@ -17,8 +18,10 @@ RATES: Final[dict[str, tuple[int, ...]]] = {
     "alaw": (8000,),
     "pcm_s16le": PCM_RATES,
     "opus": PCM_RATES,
+    "g722": (16000,),
+    "l16": PCM_RATES,
 }
-"""Sample rates by encoding."""
+"""Sample rates by encoding. ``l16`` is PCM in network order (RFC 2586)."""
 
 OPUS_FRAME_MS: Final = 20
 _OPUS_LONGEST_PACKET_MS: Final = 120
@@ -56,6 +59,10 @@ def decoder(encoding: str, sample_rate_hz: int) -> Decoder:
             return _G711Decoder(g711.alaw_to_pcm)
         case "opus":
             return _OpusDecoder(sample_rate_hz)
+        case "g722":
+            return _G722()
+        case "l16":
+            return _L16(sample_rate_hz)
         case _:
             return _Pcm(sample_rate_hz)
 
@@ -70,6 +77,10 @@ def encoder(encoding: str, sample_rate_hz: int) -> Encoder:
             return _G711Encoder(g711.pcm_to_alaw)
         case "opus":
             return _OpusEncoder(sample_rate_hz)
+        case "g722":
+            return _G722()
+        case "l16":
+            return _L16(sample_rate_hz)
         case _:
             return _Pcm(sample_rate_hz)
 
@@ -89,8 +100,10 @@ def duration_ms(encoding: str, sample_rate_hz: int, payload: bytes | memoryview)
     match encoding:
         case "opus":
             return _opus_duration_ms(payload)
-        case "pcm_s16le":
+        case "pcm_s16le" | "l16":
             return _whole_samples(payload) * 1000 / sample_rate_hz
+        case "g722":
+            return len(payload) * 2 * 1000 / sample_rate_hz
         case _:
             return len(payload) * 1000 / sample_rate_hz
 
@@ -120,6 +133,38 @@ class _Pcm:
         return bytes(payload)
 
     encode = decode
+
+
+class _L16:
+    def __init__(self, sample_rate_hz: int) -> None:
+        self.sample_rate_hz = sample_rate_hz
+
+    def decode(self, payload: bytes | memoryview, /) -> bytes:
+        _whole_samples(payload)
+        return g711.audioop.byteswap(payload, 2)
+
+    encode = decode
+
+
+class _G722:
+    """64 kbit/s (ITU-T G.722, mode 1): two samples a byte."""
+
+    sample_rate_hz = 16000
+
+    def __init__(self) -> None:
+        from G722 import G722  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+        self._codec: Any = G722(self.sample_rate_hz, 64000)
+
+    def decode(self, payload: bytes | memoryview, /) -> bytes:
+        return self._codec.decode(bytes(payload)).tobytes()
+
+    def encode(self, pcm: bytes | memoryview, /) -> bytes:
+        if _whole_samples(pcm) % 2:
+            raise AudioFormatError("expected an even number of samples for G.722")
+        samples = array("h")
+        samples.frombytes(pcm)
+        return self._codec.encode(samples)
 
 
 class _G711Decoder:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kallglot.audio.timeline import GAP_MS, SourceTimeline
+from kallglot.audio.timeline import GAP_MS, MAX_GAP_MS, SourceTimeline
 
 HOLE_MS: Final = 1000
 """Audio without stamps that comes this much later than the audio before it ended had a silence before it."""
@@ -44,10 +44,14 @@ class Placed:
 
 
 class MediaClock:
-    def __init__(self) -> None:
+    """``begins_ms``: what lies before is taken already, by an earlier life of the session."""
+
+    def __init__(self, begins_ms: float = 0.0) -> None:
         self._source: str | None = None
         self._stamps = SourceTimeline()
-        self._end_ms = 0.0
+        self._end_ms = begins_ms
+        self._last_stamp: float | None = None
+        """Of the end of the last audio, where it had one."""
         self._came_ms = 0.0
         self._hole: _Hole | None = None
         self._lateness = _Lateness()
@@ -65,7 +69,7 @@ class MediaClock:
             self._source = source
             self._stamps, self._lateness, self._hole = SourceTimeline(), _Lateness(), None
             self._stamps.place(stamp_ms, duration_ms)
-            at = max(arrived, end)
+            at = max(self._continued(stamp_ms, arrived), end)
         else:
             stamped_gap = self._stamps.place(stamp_ms, duration_ms)
             if stamp_ms is not None:
@@ -76,15 +80,24 @@ class MediaClock:
                 self._lateness.look_again()
             at += self._lateness.correction(duration_ms)
         self._end_ms = at + duration_ms
+        self._last_stamp = None if stamp_ms is None else stamp_ms + duration_ms
         self._came_ms = now_ms
         self._lateness.note(now_ms, now_ms - self._end_ms)
         gap = at - end
         return Placed(at, round(gap) if gap >= GAP_MS else 0)
 
+    def _continued(self, stamp_ms: float | None, arrived: float) -> float:
+        """Where the first audio of a connection belongs: it waited for that, and came late. A sender whose stamps go
+        on from those of its last connection says how late."""
+        if stamp_ms is None or self._last_stamp is None:
+            return arrived
+        told = self._end_ms + stamp_ms - self._last_stamp
+        return told if arrived - GAP_MS < told <= arrived else arrived
+
     def _believed(self, gap: float, end: float, arrived: float) -> float:
         """A stamped gap, unless the clock behind the stamps jumped: audio is not from the future."""
         if not gap or end - arrived > AHEAD_MS:
-            return gap
+            return max(0.0, min(gap, arrived + MAX_GAP_MS - end))
         possible = arrived - self._lateness.least - end
         if gap <= possible + GAP_MS:
             return gap

@@ -104,6 +104,8 @@ class Playout:
         self._dropped: list[Cleared] = []
         self._queued_bytes = 0
         self.tempo = 1.0
+        self.late_ms = 0.0
+        """How much later than it is handed out and played by the clock audio is heard."""
 
     @property
     def idle(self) -> bool:
@@ -146,8 +148,8 @@ class Playout:
             pcm = faded_in(pcm, FADE_MS * self._rate // 1000)
         item.audio += pcm
         self._queued_bytes += len(pcm)
-        if self._queued_bytes > self._max_backlog_bytes:
-            self._drop_oldest_waiting()
+        while self._queued_bytes > self._max_backlog_bytes and self._drop_oldest_waiting():
+            pass
 
     def end(self, turn_id: str) -> None:
         item = self._open.pop(turn_id, None)
@@ -206,14 +208,13 @@ class Playout:
             self._played_until_ms = at_ms + FRAME_MS
             if not item.started:
                 item.started = True
-                events.append(Started(item.turn_id, item.speaker, at_ms))
+                events.append(Started(item.turn_id, item.speaker, at_ms + self.late_ms))
             item.flowing = True
             events.append(Frame(item.turn_id, item.speaker, pcm, at_ms))
-        if not item.left:
+        if self._played_until_ms <= now_ms:
             # The synthesiser has fallen behind: what comes next has to gather a cushion again.
-            item.flowing = item.flowing and self._played_until_ms > now_ms
-            return item.ended
-        return False
+            item.flowing = False
+        return item.ended and not item.left
 
     def _frame(self, item: _Item) -> bytes | None:
         """The next frame of the turn at the tempo of the moment; None where more audio has to come first."""
@@ -253,24 +254,26 @@ class Playout:
             self.tempo += TEMPO_STEP if wanted > self.tempo else -TEMPO_STEP
 
     def _await_or_emit(self, event: Finished | Marked, now_ms: float, events: list[PlayoutEvent]) -> None:
-        if self._burst or (not self._awaiting and self._played_until_ms <= now_ms):
+        if self._burst or (not self._awaiting and self._played_until_ms + self.late_ms <= now_ms):
             events.append(event)
         else:
             self._awaiting.append((self._played_until_ms, event))
 
     def _collect_heard(self, now_ms: float, events: list[PlayoutEvent]) -> None:
-        while self._awaiting and self._awaiting[0][0] <= now_ms:
-            events.append(self._awaiting.popleft()[1])
+        while self._awaiting and self._awaiting[0][0] + self.late_ms <= now_ms:
+            due_ms, event = self._awaiting.popleft()
+            events.append(Finished(event.turn_id, due_ms + self.late_ms) if isinstance(event, Finished) else event)
 
-    def _drop_oldest_waiting(self) -> None:
+    def _drop_oldest_waiting(self) -> bool:
         """A listener this far behind is better served by what was said last than by what was said a while ago. One
         that is alone is played, however long it is."""
         turns = [entry for entry in self._queue if isinstance(entry, _Item)]
         waiting = [item for item in turns if not item.started] if len(turns) > 1 else []
         oldest = next((item for item in waiting if item.ended), waiting[0] if waiting else None)
         if oldest is None:
-            return
+            return False
         self._queue.remove(oldest)
         self._open.pop(oldest.turn_id, None)
         self._queued_bytes -= len(oldest.audio)
         self._dropped.append(Cleared(oldest.turn_id))
+        return True

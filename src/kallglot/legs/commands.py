@@ -49,8 +49,15 @@ class Digits:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerPing:
-    pass
+class Reply:
+    """The dialect answers by itself."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """The call is over, and its stream with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ class End:
     pass
 
 
-Command = Audio | Text | SetMute | SpeakIn | Mark | Clear | Digits | AnswerPing | End
+Command = Audio | Text | SetMute | SpeakIn | Mark | Clear | Digits | Reply | HungUp | End
 
 
 class BadMessage(Exception):

@@ -7,7 +7,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kallglot.legs.socket import StreamDoor
+from kallglot.legs.door import StreamDoor
 
 
 def http_protocol(door: StreamDoor) -> type[HttpToolsProtocol]:

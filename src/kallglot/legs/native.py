@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -12,7 +12,6 @@ import pybase64
 from kallglot.audio.codec import AudioFormatError, Decoder, decoder
 from kallglot.legs import messages as wire
 from kallglot.legs.commands import (
-    AnswerPing,
     Audio,
     BadMessage,
     Clear,
@@ -20,6 +19,7 @@ from kallglot.legs.commands import (
     Digits,
     End,
     Mark,
+    Reply,
     SetMute,
     SpeakIn,
     Text,
@@ -47,7 +47,7 @@ class NativeCodec:
         translate_older: Callable[[wire.OlderMessage], wire.ClientMessage],
     ) -> None:
         self._session_id = session_id
-        self._output = output
+        self.output = output
         self._bound = bound
         self._find = find
         self._translate_older = translate_older
@@ -56,6 +56,12 @@ class NativeCodec:
         self.binary_out = False
         self._sequence = 0
         self._heads: dict[tuple[str, str, str | None], bytes] = {}
+
+    late_ms = 0.0
+
+    def receive(self, data: bytes, *, binary: bool, now_ms: float) -> Sequence[Command]:
+        command = self.binary(data) if binary else self.text(data)
+        return () if command is None else (command,)
 
     def text(self, data: bytes) -> Command | None:
         """One text message; None where there is nothing to do. Raises :class:`BadMessage`."""
@@ -72,7 +78,7 @@ class NativeCodec:
                 self._set_binary(message)
                 return None
             case wire.Ping():
-                return AnswerPing()
+                return Reply(wire.encode(wire.Pong(self._session_id)))
             case wire.SessionEnd():
                 return End()
             case wire.Mute():
@@ -153,24 +159,28 @@ class NativeCodec:
             raise BadMessage("unknown_speaker", f"This connection is bound to {self._bound.role}.")
         return found
 
-    def audio(self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes) -> bytes:
-        """One frame of ``audio.output`` as JSON; put together by hand, as it is sent fifty times a second."""
+    def audio(
+        self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes, now_ms: float = 0.0
+    ) -> Sequence[bytes]:
+        """One frame of ``audio.output``; its JSON is put together by hand, as it is sent fifty times a second."""
+        if self.binary_out:
+            return (payload,)
         key = (listener.role, speaker, turn_id)
         head = self._heads.get(key)
         if head is None:
             if len(self._heads) > 64:
                 self._heads.clear()
-            empty = wire.AudioOut(self._output.encoding, self._output.sample_rate_hz, b"")
+            empty = wire.AudioOut(self.output.encoding, self.output.sample_rate_hz, b"")
             whole = wire.encode(wire.AudioOutput(0, speaker, listener.role, turn_id, empty))
             head = whole.removeprefix(b'{"type":"audio.output","sequence":0').removesuffix(b'"}}')
             self._heads[key] = head
         self._sequence += 1
-        return b'{"type":"audio.output","sequence":%d%b%b"}}' % (self._sequence, head, pybase64.b64encode(payload))
+        return (b'{"type":"audio.output","sequence":%d%b%b"}}' % (self._sequence, head, pybase64.b64encode(payload)),)
 
-    def pong(self) -> bytes:
-        return wire.encode(wire.Pong(self._session_id))
+    def error(self, code: str, message: str) -> bytes:
+        return wire.encode(wire.ErrorOut(code, message))
 
-    def event(self, event: events.SessionEvent) -> bytes:
+    def event(self, event: events.SessionEvent, now_ms: float = 0.0) -> bytes:
         return wire.encode(self._message(event))
 
     def _message(self, event: events.SessionEvent) -> wire.ServerMessage:
@@ -180,7 +190,7 @@ class NativeCodec:
                     event.session_id,
                     event.status,
                     [_participant(participant) for participant in event.participants],
-                    wire.OutputFormatOut(self._output.encoding, self._output.sample_rate_hz),
+                    wire.OutputFormatOut(self.output.encoding, self.output.sample_rate_hz),
                 )
             case events.TranscriptPartial():
                 who = event.speaker

@@ -1,35 +1,38 @@
-"""The WebSocket shell: one picows listener a connection, and the door that lets them in.
+"""The WebSocket shell: one picows listener a connection.
 
 What a slow peer gets: its audio waits in its bounded playout, partial transcripts are left out, and a peer that has not
 read for long enough to leave a mebibyte unsent is cut off. What a dead peer gets: a ping after 20 s of silence, and the
-end of its connection 20 s later.
+end of its connection 20 s later. What a stranger gets: five seconds and 32 small messages in which to show a token.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeResponse
-from picows.picows import WSProtocol  # pyright: ignore[reportUnknownVariableType, reportAttributeAccessIssue]
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from kallglot.clock import Clock
+from kallglot.carriers.arrivals import Arrival, CarrierStart, Handshake
 from kallglot.ids import new_id
 from kallglot.legs import commands as do
-from kallglot.legs import compat
 from kallglot.legs import messages as wire
-from kallglot.legs.address import BadAddress, StreamAddress, output_format, parse
+from kallglot.legs.address import StreamAddress
+from kallglot.legs.admission import Admission
+from kallglot.legs.dialect import Dialect
+from kallglot.legs.mp3 import Mp3Outlet
 from kallglot.legs.native import NativeCodec
+from kallglot.legs.opening import DEADLINE_S, Opening, is_carriers
 from kallglot.legs.patience import Allowance, BadMessages
+from kallglot.legs.telnyx import TelnyxCodec
 from kallglot.session import events
 from kallglot.session.leg import OutputFormat
 from kallglot.session.live import LiveSession
 from kallglot.session.model import Participant
-from kallglot.session.switchboard import StreamRefused, Switchboard
-from kallglot.session.tokens import StreamTokens
+from kallglot.session.switchboard import StreamRefused, check_token
+
+if TYPE_CHECKING:
+    from kallglot.legs.door import StreamDoor
 
 log = logging.getLogger(__name__)
 
@@ -40,89 +43,31 @@ EARLY_FRAMES: Final = 256
 CLOSE_TIMEOUT_S: Final = 2.0
 MESSAGES_PER_SECOND: Final = 2000.0
 CONTROL_PER_SECOND: Final = 50.0
-
-
-class StreamDoor:
-    """Makes a listener for each upgrade request and owns the tasks of all of them."""
-
-    def __init__(self, switchboard: Switchboard, tokens: StreamTokens, clock: Clock) -> None:
-        self.switchboard = switchboard
-        self.tokens = tokens
-        self.clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._sockets: set[StreamSocket] = set()
-
-    def protocol(self) -> Any:
-        return WSProtocol(  # pyright: ignore[reportUnknownVariableType]
-            None,
-            None,
-            False,
-            self._listener,
-            logging.getLogger("picows.server"),
-            True,
-            10.0,
-            True,
-            20.0,
-            20.0,
-            1,  # WSAutoPingStrategy.PING_WHEN_IDLE
-            True,
-            2 * MAX_MESSAGE_BYTES,
-            None,
-            16 * 1024,
-        )
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def opened(self, socket: StreamSocket) -> None:
-        self._sockets.add(socket)
-
-    def closed(self, socket: StreamSocket) -> None:
-        self._sockets.discard(socket)
-
-    async def close(self) -> None:
-        for socket in list(self._sockets):
-            socket.close(1001, "server going away")
-        waiting = [asyncio.create_task(socket.gone.wait()) for socket in self._sockets]
-        waiting += list(self._tasks)
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=CLOSE_TIMEOUT_S + 0.5)
-            for task in late:
-                task.cancel()
-
-    def _listener(self, request: WSUpgradeRequest) -> WSListener | Any:
-        address = parse(request.path.decode("latin-1"), request.headers.get("authorization"))
-        if address is None:
-            body = (
-                b'{"error":{"type":"not_found_error","code":"resource_not_found","message":"There is no such stream."}}'
-            )
-            headers = {"Content-Type": "application/json"}
-            refusal = WSUpgradeResponse.create_error_response(404, body, headers)
-            from picows import WSUpgradeResponseWithListener
-
-            return WSUpgradeResponseWithListener(refusal, None)
-        return StreamSocket(self, address)
+CARRIERS: Final = ("twilio", "telnyx")
 
 
 class StreamSocket(WSListener):
     """One connection: the leg of a session, once its token was found good."""
 
-    def __init__(self, door: StreamDoor, address: StreamAddress) -> None:
+    def __init__(self, door: StreamDoor, address: StreamAddress, handshake: Handshake) -> None:
         self.id = new_id("leg_")
         self.participant_id: str | None = None
-        self.output = OutputFormat()
         self.writable = True
         self.gone = asyncio.Event()
         self._door = door
         self._address = address
+        self._admission = Admission(door, address, handshake)
+        self._opening: Opening | None = None
         self._transport: WSTransport | None = None
         self._live: LiveSession | None = None
-        self._codec: NativeCodec | None = None
+        self._codec: Dialect | None = None
+        self._arrival: Arrival | None = None
+        self._outlet: Mp3Outlet | None = None
         self._fragments: list[bytes] = []
         self._fragment_type = WSMsgType.TEXT
         self._early: list[tuple[WSMsgType, bytes]] | None = []
+        self._received = False
+        self._hung_up = False
         self._bad = BadMessages()
         self._all = Allowance(MESSAGES_PER_SECOND, 2 * MESSAGES_PER_SECOND)
         self._control = Allowance(CONTROL_PER_SECOND, 2 * CONTROL_PER_SECOND)
@@ -135,8 +80,11 @@ class StreamSocket(WSListener):
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self._door.opened(self)
-        self._hold("attaching", True)
-        self._door.spawn(self._attach())
+        if self._address.token is not None and self._address.protocol not in CARRIERS:
+            self._hold("attaching", True)
+            self._door.spawn(self._attach(None))
+        else:
+            self._open()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
@@ -153,21 +101,24 @@ class StreamSocket(WSListener):
             kind, data = whole
         if len(data) > MAX_MESSAGE_BYTES:
             self.close(1009, "message too big")
-        elif self._early is not None:
-            if len(self._early) >= EARLY_FRAMES:
-                self.close(1008, "too much before session.ready")
-            else:
-                self._early.append((kind, data))
-        else:
+        elif self._early is None:
             self._receive(kind, data)
+        elif len(self._early) >= EARLY_FRAMES:
+            self.close(1008, "too much before session.ready")
+        elif self._opening is None:
+            self._early.append((kind, data))
+        else:
+            self._read_opening(self._opening, kind, data)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._transport = None
         self._closing = True
         self.gone.set()
         self._door.closed(self)
+        if self._outlet is not None:
+            self._outlet.close()
         if self._live is not None:
-            self._door.spawn(self._door.switchboard.disconnect(self._live, self))
+            self._door.spawn(self._detach(self._live))
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -177,19 +128,30 @@ class StreamSocket(WSListener):
 
     # What the session asks of its leg
 
+    @property
+    def output(self) -> OutputFormat:
+        return OutputFormat() if self._codec is None else self._codec.output
+
+    @property
+    def late_ms(self) -> float:
+        return 0.0 if self._codec is None else self._codec.late_ms
+
     def deliver(self, event: events.SessionEvent) -> None:
         if self._codec is None or (not self.writable and isinstance(event, events.TranscriptPartial)):
             return
-        self._send(WSMsgType.TEXT, self._codec.event(event))
+        message = self._codec.event(event, self._now_ms())
+        if message is not None:
+            self._send(WSMsgType.TEXT, message)
 
     def deliver_audio(self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes) -> None:
         codec = self._codec
         if codec is None:
             return
-        if codec.binary_out:
-            self._send(WSMsgType.BINARY, payload)
-        else:
-            self._send(WSMsgType.TEXT, codec.audio(listener, speaker, turn_id, payload))
+        kind = WSMsgType.BINARY if codec.binary_out else WSMsgType.TEXT
+        for message in codec.audio(listener, speaker, turn_id, payload, self._now_ms()):
+            self._send(kind, message)
+        if self._outlet is not None:
+            self._outlet.added()
 
     def hold_input(self, held: bool) -> None:
         self._hold("engines", held)
@@ -204,74 +166,116 @@ class StreamSocket(WSListener):
         transport.underlying_transport.resume_reading()
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._abandon)
 
-    # Inside
+    def speak(self, codec: Dialect, bound: Participant | None) -> None:
+        """The dialect that the peer speaks, and for whom."""
+        self._codec = codec
+        self.participant_id = None if bound is None else bound.id
+        if isinstance(codec, TelnyxCodec):
+            self._outlet = Mp3Outlet(codec, self._door.packer, lambda message: self._send(WSMsgType.TEXT, message))
 
-    async def _attach(self) -> None:
+    # Coming in
+
+    def _open(self) -> None:
+        """Nothing says yet who this is."""
+        self._opening = Opening(self._address.protocol if self._address.protocol in CARRIERS else None)
+        asyncio.get_running_loop().call_later(DEADLINE_S, self._opened_too_late)
+
+    def _opened_too_late(self) -> None:
+        if self._opening is None or self._closing:
+            return
         try:
-            livemode = self._check_token()
-            self._live = await self._door.switchboard.connect(self._address.session_id, livemode, self._admit)
+            check_token(None)
         except StreamRefused as refusal:
-            self._refuse(refusal.close_code, refusal.code, refusal.message)
+            # A carrier would have said something by now.
+            self._refuse(refusal.close_code, refusal.code, refusal.message, told=self._opening.silent)
+
+    def _read_opening(self, opening: Opening, kind: WSMsgType, data: bytes) -> None:
+        try:
+            found = opening.feed(data, binary=kind == WSMsgType.BINARY)
+        except StreamRefused as refusal:
+            self.close(refusal.close_code, refusal.code)
+            return
+        if found is None:
+            return
+        self._opening = None
+        self._hold("attaching", True)
+        if isinstance(found, CarrierStart):
+            self._door.spawn(self._attach(found))
+        else:
+            if self._early is not None:
+                self._early.append((kind, data))
+            self._door.spawn(self._attach(None))
+
+    async def _attach(self, start: CarrierStart | None) -> None:
+        try:
+            if start is None:
+                self._live = await self._admission.native(self)
+            else:
+                self._live, self._arrival = await self._admission.carrier(self, start)
+        except StreamRefused as refusal:
+            self._refuse(refusal.close_code, refusal.code, refusal.message, told=start is None)
         except Exception:
             log.exception("attaching a stream failed")
-            self._refuse(1011, "internal_error", "The stream could not be attached.")
+            self._refuse(1011, "internal_error", "The stream could not be attached.", told=start is None)
         else:
-            if self._transport is None:
-                await self._door.switchboard.disconnect(self._live, self)
-                return
-            early, self._early = self._early or [], None
-            for kind, data in early:
-                self._receive(kind, data)
+            await self._attached(self._live, start)
         finally:
             self._hold("attaching", False)
 
-    def _check_token(self) -> bool:
-        token = self._address.token
-        if token is None:
-            raise StreamRefused(4401, "invalid_token", "A stream token is required: ?token= or Authorization: Bearer.")
-        verdict = self._door.tokens.check(token, self._address.session_id)
-        if verdict == "expired":
-            raise StreamRefused(4401, "expired_token", "The stream token has expired; GET the session for a fresh one.")
-        if verdict != "ok":
-            raise StreamRefused(4401, "invalid_token", "The stream token is not valid for this session.")
-        return token.startswith("kst_live_")
+    async def _attached(self, live: LiveSession, start: CarrierStart | None) -> None:
+        if self._transport is None:
+            await self._detach(live)
+            return
+        if start is not None and self._arrival is not None and self.participant_id is not None:
+            self._door.takes_over(self, (live.record.id, start.dialect, start.call_id))
+            if self._arrival.held:
+                live.hold(self.participant_id, True)
+            if self._arrival.muted:
+                live.mute(self.participant_id, True)
+            await self._door.telephony.joined(self._arrival, self.participant_id)
+        early, self._early = self._early or [], None
+        for kind, data in early:
+            self._receive(kind, data)
 
-    def _admit(self, live: LiveSession) -> StreamSocket:
-        address = self._address
-        if address.protocol not in (None, "native", "json", "binary"):
-            raise StreamRefused(1008, "invalid_message", "protocol must be native; carriers' dialects come later.")
-        bound: Participant | None = None
-        if address.participant is not None:
-            bound = live.find(address.participant)
-            if bound is None:
-                message = f"No participant has the id or role {address.participant[:64]!r}."
-                raise StreamRefused(1008, "unknown_speaker", message)
-        try:
-            self.output = output_format(address)
-        except BadAddress as error:
-            raise StreamRefused(1008, error.code, error.message) from None
-        self.participant_id = bound.id if bound is not None else None
-        customer = live.find("customer")
-        older_speaker = None if bound is not None or customer is None else customer.id
-        translate_older = partial(compat.current, speaker=older_speaker)
-        self._codec = NativeCodec(address.session_id, self.output, bound, live.find, translate_older)
-        return self
+    async def _detach(self, live: LiveSession) -> None:
+        await self._door.switchboard.disconnect(live, self)
+        if self._arrival is not None and self._door.left(self):
+            await self._door.telephony.left(self._arrival, hung_up=self._hung_up)
 
-    def _refuse(self, close_code: int, code: str, message: str) -> None:
-        self._send(WSMsgType.TEXT, wire.encode(wire.ErrorOut(code, message)))
+    async def _start_again(self, live: LiveSession, data: bytes) -> None:
+        """It was taken for a native connection because its address had a token, and is a carrier's."""
+        await self._door.switchboard.disconnect(live, self)
+        self._open()
+        self._hold("attaching", False)
+        if self._opening is not None:
+            self._read_opening(self._opening, WSMsgType.TEXT, data)
+
+    def _refuse(self, close_code: int, code: str, message: str, *, told: bool) -> None:
+        if told:
+            self._send(WSMsgType.TEXT, wire.encode(wire.ErrorOut(code, message)))
         self.close(close_code, code)
+
+    # Messages
 
     def _receive(self, kind: WSMsgType, data: bytes) -> None:
         live, codec = self._live, self._codec
         if live is None or codec is None or self._closing:
             return
+        if not self._received:
+            self._received = True
+            if kind == WSMsgType.TEXT and isinstance(codec, NativeCodec) and is_carriers(data):
+                self._live, self._codec, self._early = None, None, []
+                self._hold("attaching", True)
+                self._door.spawn(self._start_again(live, data))
+                return
         now = self._door.clock.monotonic()
         try:
-            command = codec.binary(data) if kind == WSMsgType.BINARY else codec.text(data)
-            if command is not None:
-                self._obey(command, live, codec, now)
+            for command in codec.receive(data, binary=kind == WSMsgType.BINARY, now_ms=now * 1000):
+                self._obey(command, live, now)
         except do.BadMessage as bad:
-            self._send(WSMsgType.TEXT, wire.encode(wire.ErrorOut(bad.code, bad.message)))
+            error = codec.error(bad.code, bad.message)
+            if error is not None:
+                self._send(WSMsgType.TEXT, error)
             if self._bad.too_many(now):
                 self.close(1008, "too many bad messages")
         wait = self._all.take(now)
@@ -279,15 +283,15 @@ class StreamSocket(WSListener):
             self._hold("pace", True)
             asyncio.get_running_loop().call_later(wait, self._hold, "pace", False)
 
-    def _obey(self, command: do.Command, live: LiveSession, codec: NativeCodec, now: float) -> None:
+    def _obey(self, command: do.Command, live: LiveSession, now: float) -> None:
         if isinstance(command, do.Audio):
             live.audio(self, command.participant_id, command.pcm, command.sample_rate_hz, command.timestamp_ms)
             return
         if self._control.take(now) > 0:
             raise do.BadMessage("rate_limit_exceeded", f"At most {CONTROL_PER_SECOND:.0f} such messages a second.")
         match command:
-            case do.AnswerPing():
-                self._send(WSMsgType.TEXT, codec.pong())
+            case do.Reply():
+                self._send(WSMsgType.TEXT, command.payload)
             case do.Text():
                 live.text(command.participant_id, command.text)
             case do.SetMute():
@@ -300,6 +304,9 @@ class StreamSocket(WSListener):
                 live.clear(self)
             case do.Digits():
                 live.dtmf(self, command.digits)
+            case do.HungUp():
+                self._hung_up = True
+                self.close(1000, "call ended")
             case do.End():
                 self._door.spawn(self._end(live))
 
@@ -320,6 +327,9 @@ class StreamSocket(WSListener):
             return None
         whole, self._fragments = b"".join(self._fragments), []
         return self._fragment_type, whole
+
+    def _now_ms(self) -> float:
+        return self._door.clock.monotonic() * 1000
 
     def _send(self, kind: WSMsgType, data: bytes) -> None:
         transport = self._transport

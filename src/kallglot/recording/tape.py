@@ -63,6 +63,10 @@ class Tape:
     def heard(self, participant: Participant, at_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
         self._take("heard", participant, at_ms, pcm, sample_rate_hz)
 
+    def said_until_ms(self, participant: Participant) -> float:
+        lengths = [seconds([track]) for track in tracks(self._folder, "said") if participant.id in track.path.name]
+        return 1000 * max(lengths, default=0.0)
+
     async def close(self) -> None:
         if self._closed is None:
             self._closed = asyncio.create_task(self._close(), name=f"{self._folder.name}-tape")

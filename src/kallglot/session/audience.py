@@ -26,11 +26,15 @@ class Audience:
     def __init__(self, on_heard: OnHeard) -> None:
         self._on_heard = on_heard
         self._hearings: list[Hearing] = []
+        self._held: set[str] = set()
         self._telling: dict[tuple[str, str], Hearing] = {}
         """By turn and listener, until it was heard or cleared."""
 
     def join(self, leg: Leg, listeners: Sequence[Participant]) -> None:
-        self._hearings.extend(Hearing(leg, listener) for listener in listeners)
+        for listener in listeners:
+            hearing = Hearing(leg, listener)
+            hearing.held = listener.id in self._held
+            self._hearings.append(hearing)
         self._elect()
 
     def leave(self, leg: Leg) -> list[Noted]:
@@ -60,7 +64,21 @@ class Audience:
         return [hearing.listener for hearing in told]
 
     def of(self, listener_ids: Sequence[str]) -> list[Hearing]:
-        return [hearing for hearing in self._hearings if hearing.listener.id in listener_ids]
+        """Those of these listeners who are not on hold."""
+        return [one for one in self._hearings if one.listener.id in listener_ids and not one.held]
+
+    def everything_of(self, listener_id: str) -> list[Hearing]:
+        return [one for one in self._hearings if one.listener.id == listener_id]
+
+    def hold(self, listener_id: str, held: bool, now_ms: float) -> list[Noted]:
+        """What the listener was about to hear is cleared."""
+        (self._held.add if held else self._held.discard)(listener_id)
+        noted: list[Noted] = []
+        for hearing in self.everything_of(listener_id):
+            hearing.held = held
+            for event in hearing.clear(now_ms):
+                self._tell(hearing, event, noted)
+        return noted
 
     def on(self, leg: Leg) -> list[Hearing]:
         return [hearing for hearing in self._hearings if hearing.leg is leg]

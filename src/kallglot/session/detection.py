@@ -43,11 +43,12 @@ class Undetected:
 
 
 class LanguageTracker:
-    """``declared`` is the language that the participant named; it is never changed by what is heard."""
+    """Begins with the language that is known. One that the participant named, ``declared``, is never changed by what
+    is heard."""
 
-    def __init__(self, declared: str | None) -> None:
-        self.language = declared
-        self._declared = declared is not None
+    def __init__(self, language: str | None, *, declared: bool = True) -> None:
+        self.language = language
+        self._declared = declared and language is not None
         self._weights: dict[str, float] = {}
         self._undetected = 0
         self._other: str | None = None

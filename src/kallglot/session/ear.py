@@ -12,14 +12,25 @@ from typing import Any, Final
 
 from kallglot.audio.mediaclock import Placed
 from kallglot.audio.resample import Resampler
-from kallglot.speech.types import EngineError, Recognizer, RecognizerEvent, RecognizerOptions, RecognizerStream
+from kallglot.speech.types import (
+    EngineError,
+    Recognizer,
+    RecognizerEvent,
+    RecognizerOptions,
+    RecognizerStream,
+    Restarted,
+)
 
 log = logging.getLogger(__name__)
 
 STALL_MS: Final = 800
 """A speaker whose audio stops coming in mid-utterance has ended it: push-to-talk, and senders that suppress silence."""
-PENDING_MS: Final = 8_000
-"""Audio kept while a recogniser is being opened, beside what it is to hear again."""
+PENDING_MS: Final = 25_000
+"""Audio kept while a recogniser is being opened, beside what it is to hear again: more than has to wait before a leg is
+not read from any more."""
+KEPT_AFTER_FAILURE_MS: Final = 8_000
+"""Of that, when no recogniser could be opened: little enough for the leg to be read from again, which tries again."""
+TOLD_LOST_MS: Final = 1000
 KEPT_MS: Final = 20_000
 """Audio kept to be heard again by another recogniser: longer than any utterance."""
 OPEN_ATTEMPTS: Final = 5
@@ -76,6 +87,7 @@ class Ear:
         self._resamplers: dict[int, Resampler] = {}
         self._heard_at_ms = 0.0
         self._restless = False
+        self._lost_ms = 0.0
         self._closed = False
 
     @property
@@ -198,7 +210,7 @@ class Ear:
         if stream is None:
             self._pending.append((placed, pcm))
             self._pending_ms += self._duration(pcm)
-            self._bound_pending()
+            self._bound_pending(self._most_pending_ms)
             return
         if placed.gap_ms and line.stream_ms:
             stream.skip(placed.gap_ms)
@@ -207,9 +219,16 @@ class Ear:
         line.stream_ms += self._duration(pcm)
         stream.push(pcm)
 
-    def _bound_pending(self) -> None:
-        while self._pending_ms > self._most_pending_ms and self._pending:
-            self._pending_ms -= self._duration(self._pending.popleft()[1])
+    def _bound_pending(self, most_ms: float) -> None:
+        lost_ms = 0.0
+        while self._pending_ms > most_ms and self._pending:
+            dropped_ms = self._duration(self._pending.popleft()[1])
+            self._pending_ms -= dropped_ms
+            lost_ms += dropped_ms
+        self._lost_ms += lost_ms
+        if self._lost_ms >= TOLD_LOST_MS:
+            lost_ms, self._lost_ms = self._lost_ms, 0.0
+            self._on_event(Restarted(round(lost_ms)), round(self._line.origin_ms), None)
 
     async def _open(self, line: _Line) -> None:
         options = RecognizerOptions(self._rate, line.language, self._partials, self._terms)
@@ -236,7 +255,7 @@ class Ear:
         self._most_pending_ms = PENDING_MS
         if stream is None:
             # The next audio tries again, and brings what was kept.
-            self._bound_pending()
+            self._bound_pending(KEPT_AFTER_FAILURE_MS)
             self._opening = None
             return
         if line is not self._line:

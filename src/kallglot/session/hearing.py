@@ -28,6 +28,10 @@ TOGETHER_MS: Final = 100
 MOST_WAITING: Final = 20
 """Frames of a voice, beside those of its last chunk, that wait to be mixed; older ones are let go. As much as turns may
 be ahead when a voice begins beneath them."""
+MOST_AHEAD_MS: Final = 1000
+"""A voice that comes faster than it is spoken waits once so much of it was handed out."""
+MOST_BEHIND: Final = 500
+"""Frames of such a voice that wait; older ones are let go."""
 QUIET_PEAK: Final = 200
 """A frame that is nowhere louder may be left out, to catch up."""
 FOLLOWED_MS: Final = 1000
@@ -49,6 +53,10 @@ class Hearing:
         self._turn_resamplers: dict[str, Resampler] = {}
         self._voices: dict[str, _Voice] = {}
         self._heard_ms = 0.0
+        """When the last frame is heard that was handed out, by the clock."""
+        self._late_ms = 0.0
+        """How much later than that it is, as of the turn that plays: nothing recorded is shifted within a turn."""
+        self.held = False
 
     @property
     def backlog_ms(self) -> float:
@@ -91,9 +99,12 @@ class Hearing:
             for other in self._voices.values()
         )
         if together or voice.waiting or self._playout.flowing:
-            voice.wait(frames)
+            voice.wait(frames, MOST_WAITING if together or self._playout.flowing else MOST_BEHIND)
             return
-        for frame in frames:
+        for n, frame in enumerate(frames):
+            if self._heard_ms - now_ms >= MOST_AHEAD_MS and not self.leg.output.burst:
+                voice.wait(frames[n:], MOST_BEHIND)
+                break
             self._deliver(voice.role, None, voice.levelled(frame, over=False), self._next_heard(now_ms))
 
     def mark(self, name: str) -> None:
@@ -104,7 +115,7 @@ class Hearing:
         if self.on_heard is not None and self._heard_ms > now_ms:
             # What was handed out ahead of time is not heard any more.
             unheard = bytes(round((self._heard_ms - now_ms) * self._rate / 1000) * 2)
-            self.on_heard(now_ms, unheard, self._rate)
+            self.on_heard(now_ms + self._late_ms, unheard, self._rate)
         self._heard_ms = now_ms
         for voice in self._voices.values():
             voice.waiting.clear()
@@ -117,7 +128,10 @@ class Hearing:
         lively = any(now_ms - voice.heard_at_ms < QUIET_MS for voice in self._voices.values())
         told: list[SessionEvent] = []
         self._playout.follow(min(self._heard_ms, now_ms + FOLLOWED_MS))
-        for event in self._playout.due(now_ms, NEAR_LEAD_MS if lively else playout.LEAD_MS):
+        self._playout.late_ms = self.leg.late_ms
+        for event in self._playout.due(now_ms, NEAR_LEAD_MS if lively else self.leg.output.lead_ms):
+            if isinstance(event, playout.Started):
+                self._late_ms = self._playout.late_ms
             if isinstance(event, playout.Frame):
                 pcm = self._mixed(event.pcm, over=True)
                 self._deliver(event.speaker, event.turn_id, pcm, event.at_ms)
@@ -151,7 +165,7 @@ class Hearing:
     def _deliver(self, speaker: str, turn_id: str | None, pcm: bytes, at_ms: float) -> None:
         self.leg.deliver_audio(self.listener, speaker, turn_id, self._encoder.encode(pcm))
         if self.on_heard is not None:
-            self.on_heard(at_ms, pcm, self._rate)
+            self.on_heard(at_ms + self._late_ms, pcm, self._rate)
 
     def _next_heard(self, now_ms: float) -> float:
         """Voices come in chunks that jitter; they are heard one frame after the other."""
@@ -201,9 +215,9 @@ class _Voice:
         self._rest = audio[whole:]
         return [audio[at : at + size] for at in range(0, whole, size)]
 
-    def wait(self, frames: list[bytes]) -> None:
+    def wait(self, frames: list[bytes], most: int) -> None:
         self.waiting.extend(frames)
-        while len(self.waiting) > MOST_WAITING + len(frames):
+        while len(self.waiting) > most + len(frames):
             self.waiting.popleft()
 
     def catch_up(self) -> None:

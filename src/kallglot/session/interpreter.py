@@ -19,6 +19,7 @@ from kallglot.session.ports import Engines
 from kallglot.session.routes import Plan, same_language
 from kallglot.speech.faithful import FaithfulTranslator
 from kallglot.speech.types import EngineError, Hints, Translator, Voice
+from kallglot.texts import cleaned
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +92,13 @@ class Interpreter:
         self._settled = asyncio.Event()
         self._settled.set()
 
+    @property
+    def full(self) -> bool:
+        return len(self._said) >= MAX_WAITING
+
     def add(self, utterance: Utterance) -> None:
-        if len(self._said) >= MAX_WAITING:
+        utterance = replace(utterance, text=cleaned(utterance.text))
+        if self.full:
             last = self._said.pop()
             utterance = replace(last, text=f"{last.text} {utterance.text}", end_ms=utterance.end_ms)
         self._said.append(utterance)
@@ -177,8 +183,7 @@ class Interpreter:
             if translator is None:
                 self._around.warn("translation_unavailable", f"No engine translates from {source} to {target}.")
                 return None
-            async with asyncio.timeout(TRANSLATION_TIMEOUT_S):
-                translation = await self._faithful(translator).translate(text, source, target, hints)
+            translation = cleaned(await self._faithful(translator).translate(text, source, target, hints))
         except Exception as error:
             expected = isinstance(error, EngineError | TimeoutError)
             log.warning("translation %s to %s failed: %s", source, target, type(error).__name__, exc_info=not expected)
@@ -190,7 +195,9 @@ class Interpreter:
     def _faithful(self, translator: Translator) -> FaithfulTranslator:
         found = self._translators.get(id(translator))
         if found is None:
-            found = self._translators[id(translator)] = FaithfulTranslator(translator, self._glossary, self._names)
+            found = self._translators[id(translator)] = FaithfulTranslator(
+                translator, self._glossary, self._names, timeout_s=TRANSLATION_TIMEOUT_S
+            )
         return found
 
     async def _speak(self, speech: _Speech) -> None:
@@ -207,6 +214,8 @@ class Interpreter:
         try:
             async with asyncio.timeout(SYNTHESIS_TIMEOUT_S):
                 async for pcm in synthesizer.synthesize(speech.text, speech.language, voice):
+                    if not pcm:
+                        continue
                     if not begun:
                         begun = True
                         self._around.begun(turn_id, hearings, speech.language)

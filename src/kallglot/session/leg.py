@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from kallglot.audio.playout import LEAD_MS
 from kallglot.session.events import SessionEvent
 from kallglot.session.model import Participant
 
@@ -17,6 +18,8 @@ class OutputFormat:
     sample_rate_hz: int = 8000
     burst: bool = False
     """Audio is handed out as it is made instead of at the pace at which it is heard."""
+    lead_ms: float = LEAD_MS
+    """So far ahead of real time, else."""
 
 
 class Leg(Protocol):
@@ -36,6 +39,11 @@ class Leg(Protocol):
     @property
     def writable(self) -> bool:
         """False while the peer does not read: audio for it waits in its bounded playout."""
+        ...
+
+    @property
+    def late_ms(self) -> float:
+        """How much later than by the clock its peer hears what it is sent, as far as the peer tells."""
         ...
 
     def deliver(self, event: SessionEvent) -> None: ...

@@ -6,22 +6,25 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
-from itertools import chain, repeat
 from typing import Any, Final
 
+from kallglot.audio.tones import dtmf
 from kallglot.clock import Clock
 from kallglot.session import events
 from kallglot.session.audience import Audience, Noted
 from kallglot.session.detection import Learned
 from kallglot.session.hearing import Hearing
-from kallglot.session.interpreter import Surroundings, Utterance
+from kallglot.session.holding import Holding
+from kallglot.session.interpreter import Surroundings
 from kallglot.session.leg import Leg
-from kallglot.session.model import EndReason, Participant, Session, Translation, Turn
+from kallglot.session.model import EndReason, Participant, Session, Turn
 from kallglot.session.playback import Playback
 from kallglot.session.ports import Engines, SessionJournal, Tape
+from kallglot.session.presence import Presence, persistently
 from kallglot.session.routes import Plan, plan
+from kallglot.session.scribe import Scribe
 from kallglot.session.speaker import Listening, Speaker
 from kallglot.session.state import STREAM_CLOSE_CODES
 from kallglot.session.timings import TurnTimes
@@ -32,8 +35,8 @@ HOLD_INPUT_MS: Final = 20_000
 RELEASE_INPUT_MS: Final = 10_000
 """Audio waiting for an engine above the first stops its leg's socket being read, until it is below the second."""
 DRAIN_SECONDS: Final = 8.0
-COMMIT_RETRY_SECONDS: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)
 FIRST_CHUNK_MS: Final = 1000
+TONES_HZ: Final = 8000
 WARN_AGAIN_SECONDS: Final = 10.0
 
 
@@ -50,21 +53,27 @@ class LiveSession:
         observe: Callable[[TurnTimes], None],
     ) -> None:
         self.record = record
-        self.tape: Tape | None = None
+        self._tape: Tape | None = None
         self._journal = journal
         self._engines = engines
         self._clock = clock
-        self._reconnect_seconds = reconnect_seconds
         self._participants = {participant.id: participant for participant in record.participants}
-        self._next_sequence = len(turns) + 1
         self._legs: dict[str, Leg] = {}
         self._leg_order: dict[str, int] = {}
         self._attached = 0
         self._held: set[str] = set()
         self._audience = Audience(self._record_heard)
+        self._holding = Holding(self._audience)
         self._plans: dict[tuple[str, str | None], Plan] = {}
-        self._commit_lock = asyncio.Lock()
-        self._presence_lock = asyncio.Lock()
+        self._keeping = asyncio.Lock()
+        self._presence = Presence(
+            record.id,
+            journal,
+            reconnect_seconds,
+            connected=lambda: bool(self._legs),
+            left_at=lambda: self.left_at,
+            spawn=self._spawn,
+        )
         self._tasks = asyncio.TaskGroup()
         self._stopped = asyncio.Event()
         self._warned: dict[str, float] = {}
@@ -85,20 +94,41 @@ class LiveSession:
             emit=self.emit,
             observe=observe,
         )
-        self._speakers = {participant.id: self._speaker(participant) for participant in record.participants}
+        self._scribe = Scribe(
+            record.id,
+            len(turns),
+            journal,
+            clock,
+            now_ms=self.now_ms,
+            ready=self._start_stored,
+            emit=self.emit,
+            warn=self.warn,
+            timings=self._playback.timings,
+        )
+        self._speakers = {one.id: self._speaker(one, turns) for one in record.participants}
 
-    def _speaker(self, participant: Participant) -> Speaker:
+    def _speaker(self, participant: Participant, turns: Sequence[Turn]) -> Speaker:
         around = Surroundings(
             speaker=lambda: self._participants[participant.id],
             plan=partial(self._plan, participant.id),
             hearings=self._audience.of,
-            commit=partial(self._commit, participant.id),
+            commit=partial(self._scribe.write, lambda: self._participants[participant.id]),
             begun=partial(self._begun, participant.id),
             spoken=self._playback.timings.spoken,
             warn=self.warn,
         )
         listening = Listening(self.now_ms, self.emit, self._learn_language, self._playback.speaking)
-        return Speaker(self.record, participant, self._engines, around, listening)
+        said_ms = max((turn.end_ms for turn in turns if turn.participant_id == participant.id), default=0)
+        return Speaker(self.record, participant, self._engines, around, listening, float(said_ms))
+
+    @property
+    def recorded(self) -> bool:
+        return self._tape is not None
+
+    def record_on(self, tape: Tape) -> None:
+        self._tape = tape
+        for participant_id, speaker in self._speakers.items():
+            speaker.begins(tape.said_until_ms(self._participants[participant_id]))
 
     # Life
 
@@ -124,8 +154,8 @@ class LiveSession:
                 self._playback.end()
                 await self._playback.keep()
         finally:
-            if self.tape is not None:
-                await self.tape.close()
+            if self._tape is not None:
+                await self._tape.close()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -180,8 +210,8 @@ class LiveSession:
 
     # Legs
 
-    async def attach(self, leg: Leg) -> None:
-        """Takes a leg in: from now on it hears and is heard."""
+    async def attach(self, leg: Leg, notices: Sequence[events.Warned] = ()) -> None:
+        """Takes a leg in: from now on it hears and is heard. The first that it is told is that."""
         self._attached += 1
         bound = self._participants.get(leg.participant_id) if leg.participant_id else None
         joined = bound is not None and not any(other.participant_id == bound.id for other in self._legs.values())
@@ -189,14 +219,14 @@ class LiveSession:
         self._leg_order[leg.id] = self._attached
         self._audience.join(leg, [bound] if bound is not None else list(self._participants.values()))
         self.last_activity = self._clock.monotonic()
-        await self._note_presence()
-        if bound is not None and joined:
-            self.emit(events.ParticipantJoined(bound), but=leg)
-
-    def greet(self, leg: Leg, notices: Sequence[events.Warned]) -> None:
+        if self.record.status == "created":
+            self.record = replace(self.record, status="connecting")
         leg.deliver(events.Ready(self.record.id, self.record.status, tuple(self._participants.values())))
         for notice in notices:
             leg.deliver(notice)
+        await self._presence.note()
+        if bound is not None and joined:
+            self.emit(events.ParticipantJoined(bound), but=leg)
 
     async def detach(self, leg: Leg) -> None:
         if self._legs.pop(leg.id, None) is None:
@@ -209,34 +239,7 @@ class LiveSession:
         if bound is not None and not any(other.participant_id == bound.id for other in self._legs.values()):
             self.emit(events.ParticipantLeft(bound))
         if not self._ending:
-            await self._note_presence()
-
-    async def _note_presence(self) -> None:
-        """A store that is away keeps nobody out and nobody in; it is told when it is back."""
-        try:
-            await self._tell_presence()
-        except Exception:
-            log.exception("session %s: who is connected could not be stored", self.record.id)
-            self._spawn(self._tell_presence_later(), "presence")
-
-    async def _tell_presence_later(self) -> None:
-        for delay in COMMIT_RETRY_SECONDS:
-            await asyncio.sleep(delay)
-            try:
-                await self._tell_presence()
-                return
-            except Exception as error:
-                log.warning("session %s: who is connected could not be stored: %s", self.record.id, error)
-
-    async def _tell_presence(self) -> None:
-        async with self._presence_lock:
-            if self._legs:
-                await self._journal.connecting(self.record.id)
-                if self.record.status == "created":
-                    self.record = replace(self.record, status="connecting")
-            else:
-                deadline = self.left_at + timedelta(seconds=self._reconnect_seconds)
-                await self._journal.waiting(self.record.id, deadline)
+            await self._presence.note()
 
     # What legs bring
 
@@ -247,16 +250,22 @@ class LiveSession:
             return by_id
         return next((found for found in self._participants.values() if found.role == name), None)
 
+    def unconnected(self, role: str) -> Participant | None:
+        """The first participant of a role who has no leg of their own."""
+        connected = {leg.participant_id for leg in self._legs.values()}
+        everybody = self._participants.values()
+        return next((one for one in everybody if one.role == role and one.id not in connected), None)
+
     def audio(self, leg: Leg, participant_id: str, pcm: bytes, sample_rate_hz: int, timestamp_ms: float | None) -> None:
         if self._ending or leg.id not in self._legs:
             return
         self._activity(len(pcm) / 2 * 1000 / sample_rate_hz)
         speaker = self._speakers[participant_id]
         placed = speaker.hear(leg.id, self._leg_order[leg.id], pcm, sample_rate_hz, timestamp_ms)
-        if placed is not None and not speaker.muted:
+        if placed is not None and not speaker.silenced:
             participant, going = self._participants[participant_id], self._plan(participant_id)
-            if self.tape is not None:
-                self.tape.said(participant, placed.at_ms, pcm, sample_rate_hz)
+            if self._tape is not None:
+                self._tape.said(participant, placed.at_ms, pcm, sample_rate_hz)
             now_ms = self._clock.monotonic() * 1000
             if going.original_to:
                 self._audience.original(participant, going.original_to, pcm, sample_rate_hz, now_ms, ducks=False)
@@ -275,12 +284,33 @@ class LiveSession:
 
     def speaks_in(self, participant_id: str, language: str) -> None:
         """A participant goes on in another language, and hears the others in it."""
-        self._set_language(participant_id, language)
+        self._change(replace(self._participants[participant_id], language=language, detected=False))
         self._speakers[participant_id].speaks_in(language)
         self.emit(events.ParticipantUpdated(self._participants[participant_id]))
 
     def mute(self, participant_id: str, muted: bool) -> None:
-        self._speakers[participant_id].muted = muted
+        if self._speakers[participant_id].muted != muted:
+            self._speakers[participant_id].muted = muted
+            self._change(replace(self._participants[participant_id], muted=muted))
+
+    def hold(self, participant_id: str, held: bool) -> None:
+        """Holding twice is holding."""
+        now_ms = self._clock.monotonic() * 1000
+        speaker = self._speakers[participant_id]
+        if held == speaker.held:
+            return
+        speaker.held = held
+        self._note(self._audience.hold(participant_id, held, now_ms))
+        if held:
+            self._holding.hold(participant_id, now_ms)
+        else:
+            self._holding.release(participant_id)
+
+    def send_digits(self, participant_id: str, digits: str) -> None:
+        """As tones, to whoever is on the participant's legs. Raises ``ValueError`` for what is no digit."""
+        tones, now_ms = dtmf(digits, TONES_HZ), self._clock.monotonic() * 1000
+        for hearing in self._audience.everything_of(participant_id):
+            hearing.original(self._participants[participant_id], tones, TONES_HZ, now_ms, ducks=False)
 
     def dtmf(self, leg: Leg, digits: str) -> None:
         self._activity()
@@ -306,6 +336,7 @@ class LiveSession:
             self.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
         if self._playback.done(now):
             self._spawn(self._playback.keep(), "timings")
+        self._holding.tick(now * 1000)
         for speaker in self._speakers.values():
             speaker.tick()
         if self._held and all(speaker.backlog_ms < RELEASE_INPUT_MS for speaker in self._speakers.values()):
@@ -337,7 +368,17 @@ class LiveSession:
             self._base_ms = min(duration_ms, FIRST_CHUNK_MS)
             started_at = self._clock.now()
             self.record = replace(self.record, status="active", started_at=started_at)
-            self._start_task = self._spawn(self._journal.started(self.record.id, started_at), "start")
+            self._start_task = self._spawn(self._started(started_at), "start")
+
+    async def _start_stored(self) -> None:
+        if self._start_task is not None:
+            await asyncio.wait([self._start_task])
+
+    async def _started(self, at: datetime) -> None:
+        await persistently(
+            lambda: self._journal.started(self.record.id, at),
+            f"session {self.record.id}: its start could not be stored",
+        )
 
     def _plan(self, participant_id: str, language: str | None = None) -> Plan:
         """The routes from a participant, for what they said in ``language`` where that is not theirs any more."""
@@ -353,21 +394,27 @@ class LiveSession:
         return known
 
     def _learn_language(self, participant_id: str, learned: Learned) -> None:
-        self._set_language(participant_id, learned.language)
-        participant = self._participants[participant_id]
+        participant = replace(self._participants[participant_id], language=learned.language, detected=True)
+        self._change(participant)
         self.emit(events.LanguageDetected(participant, learned.before, learned.confidence))
 
-    def _set_language(self, participant_id: str, language: str) -> None:
-        self._participants[participant_id] = replace(self._participants[participant_id], language=language)
+    def _change(self, participant: Participant) -> None:
+        self._participants[participant.id] = participant
         self._plans.clear()
-        known = tuple(self._participants.values())
-        self.record = replace(self.record, participants=known)
-        self._spawn(self._journal.languages(self.record.id, known), "languages")
+        self.record = replace(self.record, participants=tuple(self._participants.values()))
+        self._spawn(self._keep_participants(), "participants")
+
+    async def _keep_participants(self) -> None:
+        async with self._keeping:
+            await persistently(
+                lambda: self._journal.participants(self.record.id, self.record.participants),
+                f"session {self.record.id}: a participant could not be stored",
+            )
 
     def _record_heard(self, listener_id: str, at_monotonic_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
-        if self.tape is not None and self._base_monotonic is not None:
+        if self._tape is not None and self._base_monotonic is not None:
             at_ms = self._session_ms(at_monotonic_ms)
-            self.tape.heard(self._participants[listener_id], at_ms, pcm, sample_rate_hz)
+            self._tape.heard(self._participants[listener_id], at_ms, pcm, sample_rate_hz)
 
     def _begun(self, speaker_id: str, turn_id: str, hearings: Sequence[Hearing], language: str) -> None:
         for listener in self._audience.begin(turn_id, hearings):
@@ -379,55 +426,6 @@ class LiveSession:
 
     def _session_ms(self, monotonic_ms: float) -> float:
         return 0.0 if self._base_monotonic is None else self._base_ms + monotonic_ms - self._base_monotonic * 1000
-
-    async def _commit(
-        self, participant_id: str, utterance: Utterance, translations: tuple[Translation, ...], speeches: int
-    ) -> Turn:
-        """Persists a turn and then, and only then, tells of it. A store that is away is waited for."""
-        participant = self._participants[participant_id]
-        translated_ms = round(self.now_ms()) if translations else None
-        async with self._commit_lock:
-            if self._start_task is not None:
-                await asyncio.wait([self._start_task])
-            turn = Turn(
-                id=utterance.turn_id,
-                session_id=self.record.id,
-                sequence=self._next_sequence,
-                participant_id=participant.id,
-                speaker=participant.role,
-                language=utterance.language,
-                text=utterance.text,
-                start_ms=utterance.start_ms,
-                end_ms=utterance.end_ms,
-                created_at=self._clock.now(),
-                confidence=utterance.confidence,
-                translations=translations,
-            )
-            await self._persist(turn)
-            self._next_sequence += 1
-            self.emit(events.TranscriptFinal(participant, turn))
-        times = TurnTimes(
-            turn.id,
-            self.record.id,
-            turn.start_ms,
-            turn.end_ms,
-            utterance.committed_ms,
-            utterance.first_partial_ms,
-            translated_ms,
-            round(self.now_ms()),
-        )
-        self._playback.timings.committed(times, speeches)
-        return turn
-
-    async def _persist(self, turn: Turn) -> None:
-        for delay in chain(COMMIT_RETRY_SECONDS, repeat(COMMIT_RETRY_SECONDS[-1])):
-            try:
-                await self._journal.add_turn(turn)
-                return
-            except Exception:
-                log.exception("turn %s could not be stored", turn.id)
-                self.warn("transcript_delayed", "The transcript cannot be stored at the moment; trying again.")
-                await asyncio.sleep(delay)
 
 
 async def _contained(work: Coroutine[Any, Any, None], session_id: str) -> None:

@@ -21,6 +21,9 @@ class Participant:
     role: Role
     language: str | None = None
     name: str | None = None
+    detected: bool = False
+    """The language was heard, not named: it may turn out to be another."""
+    muted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,10 @@ from kallglot.session.timings import TurnTimes
 from kallglot.speech.types import LanguageDetector, Recognizer, Synthesizer, Translator
 
 
+class Unstorable(Exception):
+    """No store will ever take this, however often it is tried."""
+
+
 class SessionJournal(Protocol):
     """Where a session's history is kept. A method returns when what it was given is durable."""
 
@@ -23,7 +27,8 @@ class SessionJournal(Protocol):
     async def add_turn(self, turn: Turn) -> None:
         """Appends a turn. Turns given at about the same time are committed together.
 
-        The same id again changes nothing, so that a caller may repeat after an unclear failure."""
+        The same id again changes nothing, so that a caller may repeat after an unclear failure. Raises
+        :class:`Unstorable`."""
         ...
 
     async def add_timings(self, times: Sequence[TurnTimes]) -> None:
@@ -42,8 +47,8 @@ class SessionJournal(Protocol):
         """The last leg is gone; the session ends at ``deadline`` unless one comes back."""
         ...
 
-    async def languages(self, session_id: str, participants: Sequence[Participant]) -> None:
-        """Participants' languages, now known."""
+    async def participants(self, session_id: str, participants: Sequence[Participant]) -> None:
+        """As they are by now: their languages, and who is muted."""
         ...
 
     async def ending(self, session_id: str) -> None: ...
@@ -72,6 +77,10 @@ class Tape(Protocol):
 
     def heard(self, participant: Participant, at_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
         """What a participant heard, mixed."""
+        ...
+
+    def said_until_ms(self, participant: Participant) -> float:
+        """Where an earlier life of the session left off with what the participant said; 0 where there was none."""
         ...
 
     async def close(self) -> None:

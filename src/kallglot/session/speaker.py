@@ -49,18 +49,26 @@ class Listening:
 
 class Speaker:
     def __init__(
-        self, session: Session, participant: Participant, engines: Engines, around: Surroundings, listening: Listening
+        self,
+        session: Session,
+        participant: Participant,
+        engines: Engines,
+        around: Surroundings,
+        listening: Listening,
+        said_ms: float = 0.0,
     ) -> None:
+        """``said_ms``: where an earlier life of the session left off with this speaker."""
         self.participant_id = participant.id
-        self.muted = False
+        self.muted = participant.muted
+        self.held = False
         self._session = session
         self._engines = engines
         self._around = around
         self._session_side = listening
         self._clauses = Clauses()
-        self._clock = MediaClock()
-        self._languages = LanguageTracker(participant.language)
-        self._declared = participant.language is not None
+        self._clock = MediaClock(said_ms)
+        self._declared = participant.language is not None and not participant.detected
+        self._languages = LanguageTracker(participant.language, declared=self._declared)
         self._first_partials: dict[str, int] = {}
         self._terms = Terms(tuple(session.transcription.get("terms") or ()))
         self._shows_partials = bool(session.transcription.get("partials", True))
@@ -81,6 +89,10 @@ class Speaker:
     def backlog_ms(self) -> float:
         return self._ear.backlog_ms if self._ear else 0.0
 
+    def begins(self, said_ms: float) -> None:
+        """Nothing of theirs may lie before."""
+        self._clock = MediaClock(max(said_ms, self._clock.end_ms))
+
     def hear(
         self, leg_id: str, leg_order: int, pcm: bytes, sample_rate_hz: int, stamp_ms: float | None
     ) -> Placed | None:
@@ -97,7 +109,7 @@ class Speaker:
         placed = self._clock.place(leg_id, now, len(pcm) / 2 * 1000 / sample_rate_hz, stamp_ms)
         ear = None if self._deaf else self._ear or self._listen()
         if ear is not None:
-            ear.hear(bytes(len(pcm)) if self.muted else pcm, sample_rate_hz, placed)
+            ear.hear(bytes(len(pcm)) if self.silenced else pcm, sample_rate_hz, placed)
         return placed
 
     def type(self, text: str) -> None:
@@ -121,6 +133,10 @@ class Speaker:
         if self._ear is not None and not self._serves(recognizer):
             self._heard_speaking(False, self._clock.end_ms)
             self._ear.hand_over(recognizer, language, partials=self._wants_partials)
+
+    @property
+    def silenced(self) -> bool:
+        return self.muted or self.held
 
     def tick(self) -> None:
         if self._ear is not None:
@@ -272,7 +288,8 @@ class Speaker:
         elif self._first_partials.pop(tentative.turn_id, None) is None:
             return
         if self._shows_partials:
-            text, stable = self._terms.correct(tentative.text), self._terms.correct(tentative.stable_text)
+            text = self._terms.correct(tentative.text)
+            stable = _beginning(self._terms.correct(tentative.stable_text), text)
             self._session_side.emit(
                 events.TranscriptPartial(self.participant, tentative.turn_id, text, stable, tentative.start_ms)
             )
@@ -281,7 +298,10 @@ class Speaker:
 
     def _heard_again(self, event: FinalText, from_ms: float) -> bool:
         """Considers what language the utterance was in; whether another recogniser hears again what came from there."""
-        detection = Detection(event.language, event.confidence or 1.0) if event.language else self._detected(event.text)
+        if event.language:
+            detection = Detection(event.language, 1.0 if event.confidence is None else event.confidence)
+        else:
+            detection = self._detected(event.text)
         learned = self._consider(detection, event.text)
         if learned is None or event.language is not None:
             return False
@@ -311,3 +331,9 @@ class Speaker:
             case None:
                 pass
         return None
+
+
+def _beginning(stable: str, text: str) -> str:
+    """What of ``stable`` is a beginning of ``text``: a term may have been corrected that ends beyond it."""
+    same = next((n for n, (one, other) in enumerate(zip(stable, text, strict=False)) if one != other), len(stable))
+    return stable[:same].rstrip()

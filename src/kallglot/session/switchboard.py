@@ -20,6 +20,7 @@ from kallglot.session.model import EndReason, Session
 from kallglot.session.notices import notices
 from kallglot.session.ports import Engines, Recorder, SessionJournal
 from kallglot.session.timings import TurnTimes
+from kallglot.session.tokens import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,17 @@ class StreamRefused(Exception):
         self.close_code = close_code
         self.code = code
         self.message = message
+
+
+def check_token(verdict: Verdict | None) -> None:
+    """Raises :class:`StreamRefused` for everything but a good token; None where there is none."""
+    if verdict is None:
+        message = "A stream token is required: ?token=, Authorization: Bearer, or a parameter of the carrier's stream."
+        raise StreamRefused(4401, "invalid_token", message)
+    if verdict == "expired":
+        raise StreamRefused(4401, "expired_token", "The stream token has expired; GET the session for a fresh one.")
+    if verdict != "ok":
+        raise StreamRefused(4401, "invalid_token", "The stream token is not valid for this session.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +125,12 @@ class Switchboard:
                 raise StreamRefused(
                     4429, "rate_limit_exceeded", f"A session has at most {self._limits.max_connections} connections."
                 )
-            leg = admit(live)
-            await live.attach(leg)
-            live.greet(leg, notices(live.record, recorded=live.tape is not None))
+            try:
+                await live.attach(admit(live), notices(live.record, recorded=live.recorded))
+            except BaseException:
+                if not live.has_legs:
+                    await self._forget(live)
+                raise
             return live
 
     async def disconnect(self, live: LiveSession, leg: Leg) -> None:
@@ -175,7 +190,9 @@ class Switchboard:
             observe=self._observe,
         )
         if self._recorder is not None and record.recording.get("enabled"):
-            live.tape = await self._recorder.begin(record, partial(live.warn, "recording_failed"))
+            tape = await self._recorder.begin(record, partial(live.warn, "recording_failed"))
+            if tape is not None:
+                live.record_on(tape)
         ready = asyncio.Event()
         self._runs[session_id] = asyncio.create_task(live.run(ready), name=session_id)
         await ready.wait()

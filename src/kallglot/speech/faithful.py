@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import re
@@ -28,10 +29,13 @@ class FaithfulTranslator:
     """A translator around another: glossary terms become the glossary's, and keepsakes arrive, if need be in brackets.
 
     Words that no dictionary knows stand in for both on the way through the inner translator, the latter only where it
-    lost them otherwise. It is asked once as a rule and three times at most.
+    lost them otherwise. It is asked once as a rule and three times at most, within ``timeout_s`` in all.
     """
 
-    def __init__(self, inner: Translator, glossary: Glossary = (), names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, inner: Translator, glossary: Glossary = (), names: Sequence[str] = (), *, timeout_s: float = 5.0
+    ) -> None:
+        self._timeout_s = timeout_s
         self.name = inner.name
         self._inner = inner
         self._glossary = tuple(glossary)
@@ -41,13 +45,18 @@ class FaithfulTranslator:
         await self._inner.warm(source, target)
 
     async def translate(self, text: str, source: str, target: str, hints: Hints = _NO_HINTS) -> str:
-        """As the inner translator; what fails after its first answer only costs what it was to improve."""
+        """As the inner translator; what fails after its first answer only costs what it was to improve.
+
+        Raises ``TimeoutError`` where there is no first answer in time.
+        """
         glossary = tuple(dict.fromkeys((*hints.glossary, *self._glossary)))
         hints = replace(hints, glossary=glossary)
+        until = asyncio.get_running_loop().time() + self._timeout_s
 
         async def ask(covers: Sequence[_Cover]) -> tuple[str, list[_Cover]]:
             covered = _Covered(text, covers)
-            return covered.show(await self._inner.translate(covered.text, source, target, hints))
+            async with asyncio.timeout_at(until):
+                return covered.show(await self._inner.translate(covered.text, source, target, hints))
 
         terms = _terms(text, base(source), glossary)
         kept = [span for span in spans(text, self._names) if not any(term.meets(*span) for term in terms)]
@@ -66,7 +75,8 @@ class FaithfulTranslator:
                 if not damaged and not missing(pieces, again):
                     return again
         except Exception as error:
-            log.info("%s failed at another attempt for the sake of terms and names: %s", self.name, error)
+            what = type(error).__name__
+            log.info("%s failed at another attempt for the sake of terms and names: %s", self.name, what)
         pieces_lost = [term.shown for term in lost] + missing(pieces, answer)
         return f"{answer.rstrip()} ({', '.join(pieces_lost)})".lstrip() if pieces_lost else answer
 

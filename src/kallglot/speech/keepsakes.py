@@ -43,6 +43,8 @@ _NAME: Final = re.compile(r"(?!\d)\w+(?:['’.-](?!s(?!\w))\w+)*")
 _PARTICLES: Final = frozenset("de del la las los da di do dos du le von van der den zu y e bin al".split())
 _NO_NAMES: Final = frozenset("I I'm I’m I'd I’d I've I’ve Ich Sie Ihr Ihre Wir Er Es Das Die Der Und Yo Je".split())
 _MOST_NAMES: Final = 3
+_MOST_DIGITS: Final = 40
+"""Longer numbers are nobody's, and would take long to look for."""
 
 
 def keepsakes(text: str, names: Sequence[str] = ()) -> list[str]:
@@ -85,6 +87,8 @@ def _pattern(piece: str) -> str:
     if _ADDRESS.fullmatch(piece):
         return rf"(?<![\w+%-]){re.escape(piece)}(?!\w|\.\w)"
     if _NUMBER.fullmatch(piece):
+        if sum(map(str.isdigit, piece)) > _MOST_DIGITS:
+            return ""
         digits = r"[\s.,:/'’()–-]{0,3}".join(re.findall(r"\d", piece))
         return rf"(?<!\d)(?<!\d[.,:'’]){digits}(?!\d|[.,:'’]\d)"
     words = r"[\W_]{0,3}".join(re.findall(r"[^\W_]+", piece))
@@ -96,7 +100,8 @@ def _addresses(text: str) -> Iterator[Span]:
 
 
 def _numbers(text: str) -> Iterator[Span]:
-    return (found.span() for found in _NUMBER.finditer(text))
+    found = (one.span() for one in _NUMBER.finditer(text))
+    return ((start, end) for start, end in found if end - start <= 2 * _MOST_DIGITS)
 
 
 def _listed(text: str, names: Iterable[str]) -> Iterator[Span]:

@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.session.model import EndReason, Participant, Session, Status, Turn, Usage
+from kallglot.session.ports import Unstorable
 from kallglot.session.state import before
 from kallglot.session.timings import TurnTimes
 from kallglot.store import rows
@@ -86,7 +88,7 @@ class SqlJournal:
         async with self._database.write() as connection:
             await self._set(connection, session_id, deadline_at=deadline)
 
-    async def languages(self, session_id: str, participants: Sequence[Participant]) -> None:
+    async def participants(self, session_id: str, participants: Sequence[Participant]) -> None:
         async with self._database.write() as connection:
             await self._set(connection, session_id, participants=rows.participants(list(participants)))
 
@@ -153,12 +155,13 @@ class SqlJournal:
             return
         try:
             await self._insert([turn for turn, _ in batch])
-        except Exception as error:
+        except Exception as failure:
             if len(batch) > 1:
                 # One turn that cannot be stored must not take its neighbours of other sessions with it.
                 for entry in batch:
                     await self._write([entry])
                 return
+            error = Unstorable(str(failure.orig)) if isinstance(failure, DataError | IntegrityError) else failure
             with contextlib.suppress(asyncio.InvalidStateError):
                 batch[0][1].set_exception(error)
         else:

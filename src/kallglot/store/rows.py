@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
-from kallglot.accounts.model import ApiKey, Organization, PhoneNumber
+from kallglot.accounts.model import ApiKey, Organization
 from kallglot.session.model import Participant, Session, Translation, Turn, Usage
 from kallglot.session.timings import Listened, TurnTimes
 
@@ -27,10 +27,6 @@ def api_key(row: Row) -> ApiKey:
 
 def api_key_row(key: ApiKey) -> dict[str, Any]:
     return {**asdict(key), "scopes": list(key.scopes)}
-
-
-def phone_number(row: Row) -> PhoneNumber:
-    return PhoneNumber(**row)
 
 
 def session(row: Row) -> Session:
