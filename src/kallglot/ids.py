@@ -14,6 +14,8 @@ REQUEST = "req_"
 PHONE_NUMBER = "pn_"
 CONNECTION = "pcon_"
 RECORDING = "rec_"
+CALL = "call_"
+EVENT = "evt_"
 
 
 def new_id(prefix: str) -> str:

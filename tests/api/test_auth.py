@@ -13,6 +13,9 @@ from kallglot.clock import FakeClock
 
 OBJECT = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en"}
 
+TWILIO = {"carrier": "twilio", "account_sid": "AC" + "0" * 32, "auth_token": "t"}
+NUMBER = {"number": "+14155551234", "connection_id": "pcon_"}
+
 ROUTES: list[tuple[str, str, str, Any]] = [
     ("POST", "/v1/sessions", "sessions:write", OBJECT),
     ("GET", "/v1/sessions", "sessions:read", None),
@@ -27,6 +30,17 @@ ROUTES: list[tuple[str, str, str, Any]] = [
     ("GET", "/v1/sessions/{session_id}/transcript", "sessions:read", None),
     ("GET", "/v1/sessions/{session_id}/timings", "sessions:read", None),
     ("GET", "/v1/languages", "sessions:read", None),
+    ("GET", "/v1/events", "sessions:read", None),
+    ("POST", "/v1/connections", "telephony:manage", TWILIO),
+    ("GET", "/v1/connections", "telephony:manage", None),
+    ("GET", "/v1/connections/{connection_id}", "telephony:manage", None),
+    ("PATCH", "/v1/connections/{connection_id}", "telephony:manage", {"name": "n"}),
+    ("DELETE", "/v1/connections/{connection_id}", "telephony:manage", None),
+    ("POST", "/v1/phone_numbers", "telephony:manage", NUMBER),
+    ("GET", "/v1/phone_numbers", "telephony:manage", None),
+    ("GET", "/v1/phone_numbers/{number_id}", "telephony:manage", None),
+    ("PATCH", "/v1/phone_numbers/{number_id}", "telephony:manage", {"label": "n"}),
+    ("DELETE", "/v1/phone_numbers/{number_id}", "telephony:manage", None),
     ("GET", "/v1/organization", "admin", None),
     ("POST", "/v1/api_keys", "admin", {"name": "n"}),
     ("GET", "/v1/api_keys", "admin", None),
@@ -46,8 +60,13 @@ async def test_every_route_wants_its_own_scope_and_no_other(api: Api) -> None:
     assert secured == {(method, path) for method, path, _, _ in ROUTES}
     session_id, recording_id = await api.recorded()
     spare = (await api.call("POST", "/v1/api_keys", {"name": "spare"})).json()["id"]
+    used, unused = [(await api.call("POST", "/v1/connections", TWILIO)).json()["id"] for _ in range(2)]
+    number = NUMBER | {"number": "+14155550000", "connection_id": used}
+    number_id = (await api.call("POST", "/v1/phone_numbers", number)).json()["id"]
+    ids = {"session_id": session_id, "recording_id": recording_id, "key_id": spare}
     for method, template, scope, body in ROUTES:
-        path = template.format(session_id=session_id, recording_id=recording_id, key_id=spare)
+        path = template.format(**ids, connection_id=unused, number_id=number_id)
+        body = body if body is not NUMBER else NUMBER | {"connection_id": used}
         without = await api.key(scopes=tuple(other for other in SCOPES if other != scope))
         refused = await api.call(method, path, body, key=without)
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "insufficient_permissions"), path

@@ -122,12 +122,11 @@ async def test_somebody_alone(api: Api, participant: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("routing", "param"),
     [
-        ({"direction": "outbound"}, "routing.direction"),
+        ({"type": "sip", "direction": "outbound"}, "routing.direction"),
         ({"type": "sip", "sip": {"uri": "sip:desk@example.com"}}, "routing.sip.uri"),
-        ({"phone_number": "+14155551234", "direction": "outbound"}, "routing.direction"),
     ],
 )
-async def test_nothing_is_dialled(api: Api, routing: dict[str, Any], param: str) -> None:
+async def test_nothing_is_dialled_by_sip(api: Api, routing: dict[str, Any], param: str) -> None:
     response = await api.call("POST", "/v1/sessions", OBJECT | {"routing": routing})
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["param"]) == (403, "feature_not_available", param)
@@ -163,3 +162,81 @@ async def test_a_parameter_given_twice_and_one_too_many_filters(api: Api) -> Non
     for moment in ("0.5", "1900000000", "0001-01-01T00:00:00%2B01:00"):
         error = (await api.call("GET", f"/v1/sessions?created_after={moment}")).json()["error"]
         assert (error["code"], error["param"]) == ("invalid_field_value", "created_after")
+
+
+TWILIO = {"carrier": "twilio", "account_sid": "AC" + "0" * 32, "auth_token": "t"}
+TELNYX = {"carrier": "telnyx", "api_key": "k", "require_signature": False}
+
+
+async def connected(api: Api, body: dict[str, Any] = TWILIO, *, key: str | None = None) -> str:
+    response = await api.call("POST", "/v1/connections", body, key=key)
+    assert response.status_code == 201, response.text
+    return response.json()["id"]
+
+
+async def refused(api: Api, routing: dict[str, Any], *, key: str | None = None) -> tuple[int, str, str | None]:
+    response = await api.call("POST", "/v1/sessions", OBJECT | {"routing": routing}, key=key)
+    error = response.json()["error"]
+    return response.status_code, error["code"], error["param"]
+
+
+@pytest.mark.parametrize("direction", [None, "inbound", "outbound"])
+async def test_a_connection_routes(api: Api, direction: str | None) -> None:
+    await connected(api)
+    routing = {"connection_id": await connected(api, TELNYX), **({"direction": direction} if direction else {})}
+    made = await api.create(routing=routing)
+    assert (made["provider"], made["phone_number"], made["routing"]) == ("telnyx", None, routing)
+
+
+async def test_only_ones_own_active_connection_routes(api: Api) -> None:
+    ours, test_key, stranger = await connected(api), await api.key(livemode=False), await api.tenant()
+    missing = (404, "connection_not_found", "routing.connection_id")
+    for key in (stranger, test_key):
+        assert await refused(api, {"connection_id": ours}, key=key) == missing
+    await api.call("PATCH", f"/v1/connections/{ours}", {"active": False})
+    assert await refused(api, {"connection_id": ours}) == missing
+    trial = await connected(api, key=test_key)
+    assert await refused(api, {"connection_id": trial}) == missing
+    made = await api.call("POST", "/v1/sessions", OBJECT | {"routing": {"connection_id": trial}}, key=test_key)
+    assert (made.status_code, made.json()["provider"]) == (201, "twilio")
+
+
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+async def test_a_direction_alone_takes_the_default_connection(api: Api, direction: str) -> None:
+    routing = {"direction": direction}
+    assert await refused(api, routing) == (400, "routing_unavailable", "routing")
+    stranger = await api.tenant()
+    await connected(api, key=stranger)
+    await connected(api, TWILIO | {"default": False})
+    assert await refused(api, routing) == (400, "routing_unavailable", "routing")
+    default = await connected(api, TELNYX)
+    made = await api.create(routing=routing)
+    assert (made["provider"], made["routing"]) == ("telnyx", routing | {"connection_id": default})
+    assert (await api.call("GET", f"/v1/sessions/{made['id']}")).json()["routing"] == made["routing"]
+    await api.call("PATCH", f"/v1/connections/{default}", {"active": False})
+    assert await refused(api, routing) == (400, "routing_unavailable", "routing")
+    assert (await api.create())["provider"] is None
+
+
+async def test_a_number_dials_through_its_connection_or_the_default_of_its_carrier(api: Api) -> None:
+    routing = {"phone_number": "+14155551234", "direction": "outbound"}
+    assert await refused(api, routing) == (400, "routing_unavailable", "routing.phone_number")
+    own = await connected(api, TWILIO | {"default": False})
+    number = {"number": "+14155551234", "connection_id": own}
+    await api.call("POST", "/v1/phone_numbers", number)
+    made = await api.create(routing=routing)
+    assert (made["provider"], made["phone_number"], made["routing"]) == ("twilio", "+14155551234", routing)
+    await api.call("PATCH", f"/v1/connections/{own}", {"active": False})
+    await connected(api, TELNYX)
+    assert await refused(api, routing) == (400, "routing_unavailable", "routing.phone_number")
+    assert (await api.create(routing={"phone_number": "+14155551234"}))["provider"] == "twilio"
+    await connected(api)
+    assert (await api.create(routing=routing))["provider"] == "twilio"
+
+
+async def test_a_test_key_may_route_by_a_live_number(api: Api) -> None:
+    await api.call("POST", "/v1/phone_numbers", {"number": "+14155551234", "connection_id": await connected(api)})
+    test_key = await api.key(livemode=False)
+    body = OBJECT | {"routing": {"phone_number": "+14155551234"}}
+    assert (await api.call("POST", "/v1/sessions", body, key=test_key)).status_code == 201
+    assert (await api.call("POST", "/v1/sessions", body, key=await api.tenant())).status_code == 400

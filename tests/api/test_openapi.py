@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.api.conftest import Api
 
+from kallglot.api import carrier_models
 from kallglot.api.examples import ANSWERS, REQUESTS
 from kallglot.api.models import MODELS
 from kallglot.api.refusals import CODES, by_status
@@ -87,7 +88,7 @@ def test_examples_name_when_to_come_again() -> None:
 @pytest.mark.parametrize("operation", REQUESTS)
 def test_request_examples_are_requests(operation: str) -> None:
     name, example, _ = REQUESTS[operation]
-    next(model for model in MODELS if model.__name__ == name).model_validate(example)
+    next(model for model in (*MODELS, *carrier_models.MODELS) if model.__name__ == name).model_validate(example)
 
 
 async def test_answers_have_the_fields_of_their_examples(api: Api) -> None:
@@ -107,6 +108,11 @@ async def test_answers_have_the_fields_of_their_examples(api: Api) -> None:
     path = f"/v1/sessions/{(await check('create_session', 'POST', '/v1/sessions', OBJECT))['id']}"
     recorded, recording = await api.recorded()
     key = f"/v1/api_keys/{(await check('create_api_key', 'POST', '/v1/api_keys', {'name': 'n'}))['id']}"
+    connecting = {"carrier": "twilio", "account_sid": "AC" + "0" * 32, "auth_token": "t"}
+    connection = await check("create_connection", "POST", "/v1/connections", connecting)
+    numbering = {"number": "+14155551234", "connection_id": connection["id"]}
+    number = f"/v1/phone_numbers/{(await check('create_phone_number', 'POST', '/v1/phone_numbers', numbering))['id']}"
+    connected = f"/v1/connections/{connection['id']}"
     for operation, method, address, body in (
         ("list_sessions", "GET", "/v1/sessions", None),
         ("get_session", "GET", path, None),
@@ -121,6 +127,15 @@ async def test_answers_have_the_fields_of_their_examples(api: Api) -> None:
         ("list_api_keys", "GET", "/v1/api_keys", None),
         ("get_api_key", "GET", key, None),
         ("revoke_api_key", "DELETE", key, None),
+        ("list_connections", "GET", "/v1/connections", None),
+        ("get_connection", "GET", connected, None),
+        ("update_connection", "PATCH", connected, {"name": "main"}),
+        ("list_phone_numbers", "GET", "/v1/phone_numbers", None),
+        ("get_phone_number", "GET", number, None),
+        ("update_phone_number", "PATCH", number, {"label": "desk"}),
+        ("delete_phone_number", "DELETE", number, None),
+        ("delete_connection", "DELETE", connected, None),
+        ("list_events", "GET", "/v1/events", None),
         ("list_languages", "GET", "/v1/languages", None),
         ("health", "GET", "/healthz", None),
         ("readiness", "GET", "/readyz", None),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 OrganizationStatus = Literal["active", "inactive", "suspended"]
 
@@ -52,7 +53,11 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
-    """A number that an organisation owns here. ``number`` is E.164; ``carrier`` twilio or telnyx."""
+    """A number that an organisation owns here. ``number`` is E.164; ``carrier`` twilio or telnyx.
+
+    ``policy`` is what becomes of a call that comes in: None, or ``{"webhook_url": …}`` for a customer who is asked each
+    time, or the fields of a session as the API's ``CreateSession`` takes them.
+    """
 
     id: str
     organization_id: str
@@ -60,3 +65,7 @@ class PhoneNumber:
     carrier: str
     active: bool
     created_at: datetime
+    livemode: bool = True
+    connection_id: str | None = None
+    label: str | None = None
+    policy: Mapping[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import combinations
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from kallglot.api.auth import Caller
 from kallglot.api.compat import Provider, stored
 from kallglot.api.models import CreateSession, OneVoice, Routing
-from kallglot.api.ports import PhoneNumberRepository
+from kallglot.api.ports import UnitOfWork
 from kallglot.api.services import ApiServices
 from kallglot.errors import KallglotError
 from kallglot.ids import PARTICIPANT, SESSION, new_id
@@ -19,15 +19,24 @@ from kallglot.session.model import Participant, Role, Session
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """``connection_id`` where nothing but the organisation's default says it."""
+
     carrier: str | None = None
     phone_number: str | None = None
+    connection_id: str | None = None
+
+
+def check(asked: CreateSession, given: ApiServices) -> tuple[Participant, ...]:
+    """The participants. Raises what the request is refused for, whoever sends it."""
+    _refuse_what_is_not_there(asked)
+    participants = _participants(asked)
+    _check_languages(participants, given)
+    return participants
 
 
 def new_session(asked: CreateSession, provider: Provider | None, caller: Caller, given: ApiServices) -> Session:
     """The session, but for the carrier that :func:`route` finds. Raises what the request is refused for."""
-    _refuse_what_is_not_there(asked)
-    participants = _participants(asked)
-    _check_languages(participants, given)
+    participants = check(asked, given)
     now = given.clock.now()
     return Session(
         id=new_id(SESSION),
@@ -96,33 +105,65 @@ def _check_languages(participants: tuple[Participant, ...], given: ApiServices) 
             raise KallglotError("unsupported_language_pair", missing, param="target_language")
 
 
-async def route(routing: Routing | None, caller: Caller, numbers: PhoneNumberRepository) -> Route:
-    """connection, then SIP, then an owned number; no routing at all is a session of streams only."""
+def routed(session: Session, found: Route) -> Session:
+    """The session with its way to the call; a default connection is written down, for the default may change."""
+    routing = session.routing
+    if found.connection_id is not None:
+        routing = {**(routing or {}), "connection_id": found.connection_id}
+    return replace(session, carrier=found.carrier, phone_number=found.phone_number, routing=routing)
+
+
+async def route(routing: Routing | None, caller: Caller, unit: UnitOfWork) -> Route:
+    """connection, then SIP, then an owned number, then, where a direction is given, the organisation's default
+    connection; no routing at all is a session of streams only."""
     if routing is None:
         return Route()
     if routing.connection_id is not None:
-        raise KallglotError(
-            "connection_not_found", f"There is no connection {routing.connection_id}.", param="routing.connection_id"
-        )
+        found = await unit.connections.get(routing.connection_id, caller.organization_id, caller.livemode)
+        if found is None or not found.active:
+            message = f"There is no connection {routing.connection_id}."
+            raise KallglotError("connection_not_found", message, param="routing.connection_id")
+        return Route(found.carrier)
+    if routing.type == "sip":
+        return _sip(routing)
+    if routing.phone_number is not None:
+        return await _number(routing.phone_number, routing.direction == "outbound", caller, unit)
+    if routing.direction is None:
+        message = "routing names no way to the call: expected phone_number, connection_id, type or direction."
+        raise KallglotError("routing_unavailable", message, param="routing")
+    default = await unit.connections.default(caller.organization_id, caller.livemode)
+    if default is None:
+        message = "The organization has no default connection: make one with POST /v1/connections."
+        raise KallglotError("routing_unavailable", message, param="routing")
+    return Route(default.carrier, None, default.id)
+
+
+def _sip(routing: Routing) -> Route:
     for dials, param in (
         (routing.direction == "outbound", "routing.direction"),
         (routing.sip is not None and routing.sip.uri is not None, "routing.sip.uri"),
     ):
         if dials:
-            message = "This version does not dial; the call has to come in."
+            message = "This version does not dial by SIP; the call has to come in."
             raise KallglotError("feature_not_available", message, param=param)
-    if routing.type is None and routing.phone_number is None:
-        message = "routing names no way to the call: expected phone_number, connection_id or type."
-        raise KallglotError("routing_unavailable", message, param="routing")
-    if routing.type == "sip":
-        return Route("sip")
-    owned = await numbers.owned(caller.organization_id, routing.phone_number or "")
+    return Route("sip")
+
+
+async def _number(number: str, outbound: bool, caller: Caller, unit: UnitOfWork) -> Route:
+    """To dial, the number's connection is needed, or the default one of its carrier."""
+    param = "routing.phone_number"
+    owned = await unit.phone_numbers.owned(caller.organization_id, number, caller.livemode)
     if owned is None:
-        raise KallglotError(
-            "routing_unavailable",
-            f"{routing.phone_number} is not an active number of this organization.",
-            param="routing.phone_number",
-        )
+        message = f"{number} is not an active number of this organization."
+        raise KallglotError("routing_unavailable", message, param=param)
+    if outbound:
+        owner = (caller.organization_id, caller.livemode)
+        through = None if owned.connection_id is None else await unit.connections.get(owned.connection_id, *owner)
+        if through is None or not through.active:
+            through = await unit.connections.default(*owner, owned.carrier)
+        if through is None:
+            message = f"There is no active connection to dial with from {number}."
+            raise KallglotError("routing_unavailable", message, param=param)
     return Route(owned.carrier, owned.number)
 
 

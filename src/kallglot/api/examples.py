@@ -75,6 +75,57 @@ RECORDING: Final[dict[str, Any]] = {
     "expires_at": "2026-04-25T11:05:46Z",
 }
 
+CONNECTION: Final[dict[str, Any]] = {
+    "id": "pcon_01JQ8Z5V7W3T9N4K2M6P8R1S0J",
+    "object": "connection",
+    "carrier": "twilio",
+    "name": "Twilio",
+    "active": True,
+    "default": True,
+    "livemode": True,
+    "account_sid": "AC0123456789abcdef0123456789abcdef",
+    "api_key_sid": None,
+    "region": None,
+    "edge": None,
+    "public_key": None,
+    "call_control_app_id": None,
+    "texml_app_id": None,
+    "require_signature": True,
+    "auth_token_set": True,
+    "previous_auth_token_set": False,
+    "api_key_secret_set": False,
+    "api_key_set": False,
+    "shared_keys": [],
+    "voice_url": "https://voice.example.com/v1/carriers/twilio/pcon_01JQ8Z5V7W3T9N4K2M6P8R1S0J/voice",
+    "status_url": "https://voice.example.com/v1/carriers/twilio/pcon_01JQ8Z5V7W3T9N4K2M6P8R1S0J/status",
+    "webhook_url": None,
+    "created_at": _AT,
+}
+
+PHONE_NUMBER: Final[dict[str, Any]] = {
+    "id": "pn_01JQ8Z5V7W3T9N4K2M6P8R1S0K",
+    "object": "phone_number",
+    "number": "+14155551234",
+    "carrier": "twilio",
+    "connection_id": CONNECTION["id"],
+    "label": "support",
+    "policy": {"mode": "bidirectional_translation", "source_language": "en", "target_language": "es"},
+    "active": True,
+    "livemode": True,
+    "created_at": _AT,
+}
+
+EVENT: Final[dict[str, Any]] = {
+    "id": "evt_01JQ8Z5V7W3T9N4K2M6P8R1S0M",
+    "object": "event",
+    "type": "session.provider.connected",
+    "api_version": "v1",
+    "created_at": _AT,
+    "data": {"session_id": SESSION_ID, "call_id": "call_01JQ8Z5V7W3T9N4K2M6P8R1S0N"},
+    "session_id": SESSION_ID,
+    "provider": {"type": "twilio", "call_sid": "CA0123456789abcdef0123456789abcdef", "status": "connected"},
+}
+
 _TURN: Final[dict[str, Any]] = {
     "sequence": 1,
     "id": "turn_01JQ8Z5V7W3T9N4K2M6P8R1S0E",
@@ -158,6 +209,17 @@ ANSWERS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
             "metadata": {"total_turns": 1, "duration_seconds": 312.4, "languages_detected": ["en"]},
         },
     ),
+    "list_events": (200, _list("/v1/events", EVENT)),
+    "create_connection": (201, CONNECTION),
+    "list_connections": (200, _list("/v1/connections", CONNECTION)),
+    "get_connection": (200, CONNECTION),
+    "update_connection": (200, {**CONNECTION, "previous_auth_token_set": True}),
+    "delete_connection": (200, {"id": CONNECTION["id"], "object": "connection", "deleted": True}),
+    "create_phone_number": (201, PHONE_NUMBER),
+    "list_phone_numbers": (200, _list("/v1/phone_numbers", PHONE_NUMBER)),
+    "get_phone_number": (200, PHONE_NUMBER),
+    "update_phone_number": (200, PHONE_NUMBER),
+    "delete_phone_number": (200, {"id": PHONE_NUMBER["id"], "object": "phone_number", "deleted": True}),
     "get_organization": (
         200,
         {
@@ -207,6 +269,23 @@ REQUESTS: Final[dict[str, tuple[str, dict[str, Any], bool]]] = {
     ),
     "update_session": ("UpdateSession", {"metadata": {"ticket_id": "ticket_457", "queue": None}}, True),
     "end_session": ("EndSession", {"reason": "completed"}, False),
+    "create_connection": (
+        "CreateConnection",
+        {"carrier": "twilio", "account_sid": CONNECTION["account_sid"], "auth_token": "the-auth-token-of-the-account"},
+        True,
+    ),
+    "update_connection": ("UpdateConnection", {"auth_token": "the-new-auth-token", "default": True}, True),
+    "create_phone_number": (
+        "CreatePhoneNumber",
+        {
+            "number": PHONE_NUMBER["number"],
+            "connection_id": CONNECTION["id"],
+            "label": PHONE_NUMBER["label"],
+            "policy": PHONE_NUMBER["policy"],
+        },
+        True,
+    ),
+    "update_phone_number": ("UpdatePhoneNumber", {"policy": {"webhook_url": "https://example.com/calls"}}, True),
     "create_api_key": ("CreateApiKey", {"name": "contact centre", "scopes": ["sessions:read", "sessions:write"]}, True),
 }
 """By operation: the model of its body, an example, and whether a body is required."""

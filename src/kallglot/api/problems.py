@@ -21,6 +21,14 @@ _CODES: Final = {
 }
 """Error code by the type of the validation error; ``invalid_field_value`` for all others."""
 
+_NEVER_SHOWN: Final = frozenset(
+    (
+        "account_sid auth_token previous_auth_token api_key api_key_sid api_key_secret shared_keys public_key"
+        " password username"
+    ).split()
+)
+"""Fields whose value an answer does not repeat: it is a secret, or one that landed in the wrong field."""
+
 _NOT_A_FIELD: Final = ("body", "query", "path", "header", "[key]")
 
 
@@ -73,7 +81,7 @@ def from_details(details: ErrorDetails) -> KallglotError:
     param = ".".join(str(part) for part in location) or None
     name = param or "The body"
     code = _CODES.get(details["type"], "invalid_field_value")
-    if param == "mode" and code == "invalid_field_value":
+    if param in ("mode", "policy.mode") and code == "invalid_field_value":
         code = "invalid_mode"
     match code:
         case "missing_required_field":
@@ -91,7 +99,7 @@ def from_details(details: ErrorDetails) -> KallglotError:
 
 def _given(details: ErrorDetails) -> str:
     given = details.get("input")
-    if isinstance(given, str | int | float | bool) or given is None:
+    if _NEVER_SHOWN.isdisjoint(details["loc"]) and (given is None or isinstance(given, str | int | float | bool)):
         return f", got {json.dumps(given)[:80]}"
     return ""
 

@@ -16,6 +16,9 @@ _IDEMPOTENT: Final = "idempotency_mismatch invalid_idempotency_key idempotency_c
 _LIST: Final = "invalid_field_value conflicting_fields".split()
 _SESSION: Final = ["session_not_found"]
 _RECORDING: Final = ["recording_not_found"]
+_CONNECTION: Final = ["connection_not_found"]
+_NUMBER: Final = ["phone_number_not_found"]
+_POLICY: Final = "conflicting_fields invalid_mode invalid_language_code unsupported_language_pair".split()
 
 CODES: Final[dict[str, Sequence[str]]] = {
     "create_session": [
@@ -55,6 +58,32 @@ CODES: Final[dict[str, Sequence[str]]] = {
     "delete_recording": [*_AUTHENTICATED, *_RECORDING, "recording_not_ready"],
     "get_timings": [*_AUTHENTICATED, *_SESSION],
     "get_transcript": [*_AUTHENTICATED, *_SESSION, "invalid_field_value"],
+    "list_events": [*_AUTHENTICATED, *_LIST],
+    "create_connection": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, "missing_required_field"],
+    "list_connections": [*_AUTHENTICATED, *_LIST],
+    "get_connection": [*_AUTHENTICATED, *_CONNECTION],
+    "update_connection": [*_AUTHENTICATED, *_BODY, *_CONNECTION, "missing_required_field"],
+    "delete_connection": [*_AUTHENTICATED, *_CONNECTION, "invalid_request"],
+    "create_phone_number": [
+        *_AUTHENTICATED,
+        *_BODY,
+        *_IDEMPOTENT,
+        *_CONNECTION,
+        *_POLICY,
+        "missing_required_field",
+        "invalid_phone_number",
+    ],
+    "list_phone_numbers": [*_AUTHENTICATED, *_LIST],
+    "get_phone_number": [*_AUTHENTICATED, *_NUMBER],
+    "update_phone_number": [
+        *_AUTHENTICATED,
+        *_BODY,
+        *_CONNECTION,
+        *_NUMBER,
+        *_POLICY,
+        "missing_required_field",
+    ],
+    "delete_phone_number": [*_AUTHENTICATED, *_NUMBER],
     "get_organization": _AUTHENTICATED,
     "create_api_key": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, "missing_required_field"],
     "list_api_keys": [*_AUTHENTICATED, *_LIST],
@@ -66,6 +95,10 @@ CODES: Final[dict[str, Sequence[str]]] = {
 }
 
 _EXAMPLES: Final[dict[str, tuple[str, str | None]]] = {
+    "invalid_request": (
+        "Active phone numbers use this connection: delete them first, or give them another.",
+        None,
+    ),
     "missing_required_field": ("name is required.", "name"),
     "invalid_field_value": ("limit: expected less than or equal to 100, got 500.", "limit"),
     "unknown_field": ("colour is not a field of this request.", "colour"),
@@ -109,6 +142,7 @@ _EXAMPLES: Final[dict[str, tuple[str, str | None]]] = {
     "session_not_found": ("There is no such session.", None),
     "ai_agent_not_found": ("There is no agent agt_01HXYZ.", "ai_agent.agent_id"),
     "connection_not_found": ("There is no connection pcon_01HXYZ.", "routing.connection_id"),
+    "phone_number_not_found": ("There is no such phone number.", None),
     "resource_not_found": ("There is no such API key.", None),
     "idempotency_conflict": ("A request with this Idempotency-Key is still running.", None),
     "request_too_large": ("The body is larger than 1048576 bytes.", None),

@@ -13,7 +13,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kallglot.api import health, organization, problems, recordings, sessions, timings, transcripts
+from kallglot.api import (
+    connections,
+    events,
+    health,
+    numbers,
+    organization,
+    problems,
+    recordings,
+    sessions,
+    timings,
+    transcripts,
+)
 from kallglot.api.openapi import install
 from kallglot.api.services import ApiServices
 from kallglot.errors import KallglotError
@@ -29,6 +40,9 @@ ROUTERS = (
     transcripts.router,
     timings.router,
     recordings.router,
+    events.router,
+    connections.router,
+    numbers.router,
     organization.router,
     health.router,
 )

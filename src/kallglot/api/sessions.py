@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -13,8 +12,8 @@ from starlette.responses import Response
 
 from kallglot.api import compat, views
 from kallglot.api.auth import Caller, requires, tell_credits
-from kallglot.api.body import parse, read_json, storable
-from kallglot.api.creation import new_session, route
+from kallglot.api.body import parse, read_json
+from kallglot.api.creation import new_session, route, routed
 from kallglot.api.idempotency import Finish
 from kallglot.api.models import CreateSession, EndSession, Moment, UpdateSession
 from kallglot.api.openapi import documented
@@ -22,6 +21,7 @@ from kallglot.api.ports import Page, SessionFilter
 from kallglot.api.services import ApiServices, services
 from kallglot.errors import KallglotError
 from kallglot.session.model import Session
+from kallglot.texts import storable
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -59,8 +59,7 @@ async def create(request: Request, caller: Caller = requires("sessions:write", "
         session = new_session(asked, provider, caller, given)
         async with given.store.write() as unit:
             if provider is None:
-                found = await route(asked.routing, caller, unit.phone_numbers)
-                session = replace(session, carrier=found.carrier, phone_number=found.phone_number)
+                session = routed(session, await route(asked.routing, caller, unit))
             # Taking the credit locks the organization's row, so that two creations at once are counted one by one.
             if caller.livemode and not await unit.organizations.take_credit(
                 caller.organization_id, 1, "session", session.id

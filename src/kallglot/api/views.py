@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
-from kallglot.accounts.model import ApiKey, Organization
+from kallglot.accounts.model import ApiKey, Organization, PhoneNumber
 from kallglot.api import compat
 from kallglot.api.services import ApiServices
+from kallglot.carriers.model import Connection
 from kallglot.clock import iso
 from kallglot.ids import transcript_id
+from kallglot.outbox import Event
 from kallglot.recording.model import BIT_DEPTH, DEFAULT_FORMAT, Recording
 from kallglot.session.model import Session, Turn
+
+_CONNECTION_SETTINGS: Final = (
+    "account_sid",
+    "api_key_sid",
+    "region",
+    "edge",
+    "public_key",
+    "call_control_app_id",
+    "texml_app_id",
+)
+_CONNECTION_SECRETS: Final = ("auth_token", "previous_auth_token", "api_key_secret", "api_key")
 
 
 def session(one: Session, given: ApiServices) -> dict[str, Any]:
@@ -31,7 +44,10 @@ def session(one: Session, given: ApiServices) -> dict[str, Any]:
         "call": None,
         "source_language": one.source_language,
         "target_language": one.target_language,
-        "participants": [asdict(participant) for participant in one.participants],
+        "participants": [
+            {name: getattr(participant, name) for name in ("id", "role", "language", "name")}
+            for participant in one.participants
+        ],
         "stream": stream,
         "sip_uri": f"sip:{one.id}@{given.sip_domain}" if given.sip_domain and one.carrier == "sip" else None,
         "routing": _plain(one.routing),
@@ -144,6 +160,55 @@ def api_key(one: ApiKey, secret: str | None = None) -> dict[str, Any]:
         "revoked_at": None if one.revoked_at is None else iso(one.revoked_at),
         "last_used_at": None if one.last_used_at is None else iso(one.last_used_at),
     }
+
+
+def connection(one: Connection, given: ApiServices) -> dict[str, Any]:
+    """The same fields for every carrier; of secrets only whether they are there."""
+    address = f"{given.base_url}/v1/carriers/{one.carrier}/{one.id}"
+    return {
+        "id": one.id,
+        "object": "connection",
+        "carrier": one.carrier,
+        "name": one.name,
+        "active": one.active,
+        "default": one.default,
+        "livemode": one.livemode,
+        **{name: one.settings.get(name) for name in _CONNECTION_SETTINGS},
+        "require_signature": one.settings.get("require_signature", True),
+        **{f"{name}_set": name in one.secrets for name in _CONNECTION_SECRETS},
+        "shared_keys": sorted(one.secrets.get("shared_keys", {})),
+        "voice_url": f"{address}/voice",
+        "status_url": f"{address}/status",
+        "webhook_url": f"{address}/events" if one.carrier == "telnyx" else None,
+        "created_at": iso(one.created_at),
+    }
+
+
+def phone_number(one: PhoneNumber) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "object": "phone_number",
+        "number": one.number,
+        "carrier": one.carrier,
+        "connection_id": one.connection_id,
+        "label": one.label,
+        "policy": _plain(one.policy),
+        "active": one.active,
+        "livemode": one.livemode,
+        "created_at": iso(one.created_at),
+    }
+
+
+def event(one: Event) -> dict[str, Any]:
+    envelope: dict[str, Any] = {
+        "id": one.id,
+        "object": "event",
+        "type": one.type,
+        "api_version": "v1",
+        "created_at": iso(one.created_at),
+        "data": {},
+    }
+    return {**envelope, **one.body}
 
 
 def listing(url: str, data: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:

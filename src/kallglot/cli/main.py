@@ -203,10 +203,12 @@ def add_number(
     async def work(deployment: Deployment) -> None:
         async with deployment.store.write() as unit:
             organization = (await unit.organizations.list())[0]
-            if await unit.phone_numbers.owned(organization.id, number) is None:
-                await unit.phone_numbers.add(
-                    PhoneNumber(new_id(PHONE_NUMBER), organization.id, number, carrier, True, SystemClock().now())
-                )
+            if await unit.phone_numbers.owned(organization.id, number) is not None:
+                return
+            made = PhoneNumber(new_id(PHONE_NUMBER), organization.id, number, carrier, True, SystemClock().now())
+            if not await unit.phone_numbers.add(made):
+                console.print(f"{number} is inactive, or another organisation's.", style="red", highlight=False)
+                raise typer.Exit(1)
 
     _with_store(work)
     console.print(f"{number} is registered.", highlight=False)

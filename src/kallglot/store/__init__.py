@@ -3,5 +3,6 @@
 from kallglot.store.journal import SqlJournal
 from kallglot.store.recordings import SqlRecordingLedger
 from kallglot.store.sql import SqlStore
+from kallglot.store.telephony import SqlCalls
 
-__all__ = ["SqlJournal", "SqlRecordingLedger", "SqlStore"]
+__all__ = ["SqlCalls", "SqlJournal", "SqlRecordingLedger", "SqlStore"]

@@ -1,4 +1,4 @@
-"""Organisations with their credits, API keys, phone numbers."""
+"""Organisations with their credits, API keys."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kallglot.accounts.model import ApiKey, Organization, OrganizationStatus, PhoneNumber
+from kallglot.accounts.model import ApiKey, Organization, OrganizationStatus
 from kallglot.api.ports import Page
 from kallglot.store import rows
 from kallglot.store.paging import one, page_of
-from kallglot.store.tables import api_keys, credit_ledger, organizations, phone_numbers
+from kallglot.store.tables import api_keys, credit_ledger, organizations
 
 
 class SqlOrganizations:
@@ -101,23 +101,3 @@ class SqlApiKeys:
 
     async def used(self, key_id: str, at: datetime) -> None:
         await self._connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=at))
-
-
-class SqlPhoneNumbers:
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-
-    async def add(self, number: PhoneNumber) -> None:
-        values = {name: getattr(number, name) for name in number.__dataclass_fields__}
-        await self._connection.execute(insert(phone_numbers).values(values))
-
-    async def owned(self, organization_id: str, number: str) -> PhoneNumber | None:
-        table = phone_numbers
-        found = await one(
-            self._connection,
-            table,
-            table.c.organization_id == organization_id,
-            table.c.number == number,
-            table.c.active.is_(True),
-        )
-        return None if found is None else rows.phone_number(found)

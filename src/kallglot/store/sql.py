@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager
 from cryptography.fernet import Fernet
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kallglot.store.accounts import SqlApiKeys, SqlOrganizations, SqlPhoneNumbers
+from kallglot.store.accounts import SqlApiKeys, SqlOrganizations
+from kallglot.store.calls import SqlCallRows
+from kallglot.store.connections import SqlConnections
 from kallglot.store.database import Database
+from kallglot.store.events import SqlEvents
 from kallglot.store.idempotency import SqlIdempotency
 from kallglot.store.migrate import upgrade
+from kallglot.store.numbers import SqlPhoneNumbers
 from kallglot.store.recordings import SqlRecordings
 from kallglot.store.sessions import SqlSessions, SqlTurns
 
@@ -23,7 +27,10 @@ class SqlUnitOfWork:
         self.sessions = SqlSessions(connection)
         self.turns = SqlTurns(connection)
         self.recordings = SqlRecordings(connection)
+        self.connections = SqlConnections(connection, cipher)
         self.phone_numbers = SqlPhoneNumbers(connection)
+        self.calls = SqlCallRows(connection)
+        self.events = SqlEvents(connection)
         self.idempotency = SqlIdempotency(connection, cipher)
 
 
@@ -32,7 +39,7 @@ class SqlStore:
 
     def __init__(self, database: str, cipher: Fernet) -> None:
         self.database = Database(database)
-        self._cipher = cipher
+        self.cipher = cipher
 
     async def start(self) -> None:
         await upgrade(self.database)
@@ -43,12 +50,12 @@ class SqlStore:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[SqlUnitOfWork]:
         async with self.database.read() as connection:
-            yield SqlUnitOfWork(connection, self._cipher)
+            yield SqlUnitOfWork(connection, self.cipher)
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[SqlUnitOfWork]:
         async with self.database.write() as connection:
-            yield SqlUnitOfWork(connection, self._cipher)
+            yield SqlUnitOfWork(connection, self.cipher)
 
     async def ping(self) -> None:
         await self.database.ping()

@@ -23,6 +23,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -104,15 +106,48 @@ api_keys = Table(
     Index(None, "organization_id", "id"),
 )
 
+connections = Table(
+    "connections",
+    metadata,
+    _id(),
+    _organization(),
+    Column("livemode", Boolean, nullable=False),
+    Column("carrier", String(20), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("is_default", Boolean, nullable=False),
+    Column("settings", Document, nullable=False),
+    Column("secrets", LargeBinary, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "organization_id", "livemode", "id"),
+    Index(
+        "uq_connections_default",
+        "organization_id",
+        "livemode",
+        "carrier",
+        unique=True,
+        sqlite_where=text("is_default"),
+        postgresql_where=text("is_default"),
+    ),
+)
+"""``secrets`` is JSON, encrypted."""
+
 phone_numbers = Table(
     "phone_numbers",
     metadata,
     _id(),
     _organization(),
-    Column("number", String(20), nullable=False, unique=True),
+    Column("number", String(20), nullable=False),
     Column("carrier", String(20), nullable=False),
     Column("active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("livemode", Boolean, nullable=False, server_default=true()),
+    Column("connection_id", String(40), ForeignKey("connections.id", ondelete="SET NULL")),
+    Column("label", String(200)),
+    Column("policy", Document),
+    UniqueConstraint("number", "livemode"),
+    Index(None, "organization_id", "livemode", "id"),
+    Index(None, "connection_id"),
 )
 
 sessions = Table(
@@ -197,6 +232,49 @@ recordings = Table(
     UniqueConstraint("session_id", "channel"),
     Index(None, "status"),
     Index(None, "expires_at"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    _id(),
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    _organization(),
+    Column("livemode", Boolean, nullable=False),
+    Column("carrier", String(20), nullable=False),
+    Column("direction", String(20), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("connection_id", String(40)),
+    Column("carrier_call_id", String(200)),
+    Column("from_", String(500)),
+    Column("to", String(500)),
+    Column("participant_id", String(40)),
+    Column("answered_at", Moment),
+    Column("ended_at", Moment),
+    Column("hangup_cause", String(200)),
+    Column("answered_by", String(20)),
+    Column("held", Boolean, nullable=False),
+    Column("muted", Boolean, nullable=False),
+    Column("order", Integer, nullable=False),
+    Column("details", Document, nullable=False),
+    UniqueConstraint("carrier", "carrier_call_id"),
+    Index(None, "session_id"),
+)
+"""``connection_id`` outlives the connection: it says with which one the call was made."""
+
+events = Table(
+    "events",
+    metadata,
+    _id(),
+    _organization(),
+    Column("livemode", Boolean, nullable=False),
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE")),
+    Column("type", String(80), nullable=False),
+    Column("body", Document, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "organization_id", "livemode", "id"),
+    Index(None, "session_id"),
 )
 
 turn_timings = Table(
