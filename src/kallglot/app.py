@@ -22,6 +22,10 @@ from fastapi.responses import JSONResponse
 from kallglot import metrics, secrets
 from kallglot.accounts.bootstrap import ensure_default_organization
 from kallglot.api.server import ApiServices, create_api
+from kallglot.carriers.addresses import Addresses
+from kallglot.carriers.desk import open_desk
+from kallglot.carriers.instructions import Instructions
+from kallglot.carriers.reception import Reception
 from kallglot.clock import SystemClock
 from kallglot.legs import asyncapi
 from kallglot.legs.door import StreamDoor
@@ -32,7 +36,9 @@ from kallglot.session.switchboard import Limits, Switchboard
 from kallglot.session.tokens import StreamTokens
 from kallglot.settings import Settings
 from kallglot.speech.registry import EngineRegistry, build_registry
-from kallglot.store import SqlJournal, SqlRecordingLedger, SqlStore
+from kallglot.store import SqlCalls, SqlJournal, SqlRecordingLedger, SqlStore
+from kallglot.webhooks.addresses import networks
+from kallglot.webhooks.client import SafeClient
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +93,20 @@ class Node:
             journal, registry, deployment.clock, limits, recorder=recorder, observe=self._lags.observe
         )
         tokens = StreamTokens(secrets.derive(deployment.master, "stream tokens"), deployment.clock)
-        self.door = StreamDoor(self.switchboard, tokens, deployment.clock)
+        calls = SqlCalls(deployment.store.database, deployment.store.cipher)
+        reception = Reception(calls, journal, deployment.clock, settings.stream_base_url)
+        self.door = StreamDoor(self.switchboard, tokens, deployment.clock, reception)
+        self._desk = open_desk(
+            calls,
+            self.switchboard,
+            self.door,
+            tokens,
+            Addresses(settings.base_url, settings.stream_base_url),
+            deployment.clock,
+            twilio_url=settings.twilio_api_url,
+            telnyx_url=settings.telnyx_api_url,
+        )
+        self._asking = SafeClient(networks(settings.webhook_allowed_networks))
         self.api = self._api(tokens)
 
     def _api(self, tokens: StreamTokens) -> FastAPI:
@@ -98,6 +117,8 @@ class Node:
                 sessions=self.switchboard,
                 languages=self._registry,
                 recordings=self._recorder,
+                exchange=self._desk.exchange,
+                instructions=Instructions(self._asking, self._deployment.clock),
                 clock=self._deployment.clock,
                 tokens=tokens,
                 base_url=settings.base_url,
@@ -150,8 +171,10 @@ class Node:
 
     async def close(self) -> None:
         self._problems = ["shutting down"]
+        await self._desk.close()
         await self.switchboard.close()
         await self.door.close()
+        await self._asking.close()
 
 
 @asynccontextmanager

@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     In the data folder when unset."""
     recording_retention_days: float = Field(default=30.0, gt=0)
     models_dir: Path | None = None
+    twilio_api_url: str | None = None
+    """In place of https://api.twilio.com: a proxy, or a stand-in."""
+    telnyx_api_url: str | None = None
+    """In place of https://api.telnyx.com/v2."""
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     max_connections_per_session: int = Field(default=16, ge=1)
     reconnect_seconds: float = Field(default=300.0, gt=0)

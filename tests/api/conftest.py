@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -9,11 +10,16 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.fernet import Fernet
+from tests.carriers.fakeline import FakeLine
 
 from kallglot.accounts.bootstrap import ensure_default_organization
 from kallglot.accounts.keys import hash_secret, new_secret
 from kallglot.accounts.model import SCOPES, ApiKey, Organization
 from kallglot.api.server import ApiServices, create_api
+from kallglot.carriers.addresses import Addresses
+from kallglot.carriers.exchange import Exchange
+from kallglot.carriers.lines import Lines
+from kallglot.carriers.simulated import SimulatedCarrier
 from kallglot.clock import FakeClock
 from kallglot.ids import new_id
 from kallglot.recording.recorder import Recorder
@@ -21,9 +27,14 @@ from kallglot.recording.shelf import open_shelf
 from kallglot.session.switchboard import Limits, Switchboard
 from kallglot.session.tokens import StreamTokens
 from kallglot.speech.registry import EngineRegistry, build_registry
-from kallglot.store import SqlJournal, SqlRecordingLedger, SqlStore
+from kallglot.store import SqlCalls, SqlJournal, SqlRecordingLedger, SqlStore
 
 SCRIPT = {"languages": ["de", "en", "es"], "recognition": {"de": ["Guten Tag"], "en": ["Hello"]}}
+
+
+class NoStreams:
+    def hang_up(self, session_id: str, carrier: str, carrier_call_id: str) -> bool:
+        return False
 
 
 @dataclass
@@ -39,6 +50,8 @@ class Api:
     registry: EngineRegistry
     services: ApiServices
     recorder: Recorder
+    line: FakeLine
+    simulated: SimulatedCarrier
     problems: list[str] = field(default_factory=list)
     busy: list[int] = field(default_factory=list)
 
@@ -117,22 +130,34 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     board = Switchboard(journal, registry, clock, Limits(), recorder=recorder)
     problems: list[str] = []
     busy: list[int] = []
+    line = FakeLine()
+    calls = SqlCalls(store.database, store.cipher)
+    tokens = StreamTokens(b"0" * 32, clock)
+    simulated = SimulatedCarrier(board, sleep=lambda _: asyncio.sleep(0.001))
+    addresses = Addresses("http://testserver", "ws://testserver")
+    exchange = Exchange(calls, board, NoStreams(), Lines(lambda _: line), simulated, tokens, addresses, clock)
+    simulated.tells(exchange.told_of)
+    board.on_ended = exchange.session_ended
     services = ApiServices(
         store=store,
         sessions=board,
         languages=registry,
         clock=clock,
-        tokens=StreamTokens(b"0" * 32, clock),
+        tokens=tokens,
         base_url="http://testserver",
         stream_base_url="ws://testserver",
         recordings=recorder,
+        exchange=exchange,
         max_body_bytes=65_536,
         readiness=lambda: problems,
         admission=lambda: busy[0] if busy else None,
     )
     transport = httpx.ASGITransport(app=create_api(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
-        yield Api(store, journal, clock, secret, client, board, registry, services, recorder, problems, busy)
+        yield Api(
+            store, journal, clock, secret, client, board, registry, services, recorder, line, simulated, problems, busy
+        )
+    await simulated.close()
     await board.close()
     await recorder.close()
     await registry.close()

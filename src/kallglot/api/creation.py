@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import combinations
 from typing import Any
 
+from kallglot.accounts.plans import Plan
 from kallglot.api.auth import Caller
 from kallglot.api.compat import Provider, stored
 from kallglot.api.models import CreateSession, OneVoice, Routing
@@ -34,21 +35,47 @@ def check(asked: CreateSession, given: ApiServices) -> tuple[Participant, ...]:
     return participants
 
 
-def new_session(asked: CreateSession, provider: Provider | None, caller: Caller, given: ApiServices) -> Session:
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose session it is. ``api_key_id`` is None where a call made it."""
+
+    organization_id: str
+    livemode: bool
+    plan: Plan
+    api_key_id: str | None = None
+
+
+def owner_of(caller: Caller) -> Owner:
+    return Owner(caller.organization_id, caller.livemode, caller.plan, caller.key.id)
+
+
+async def keep(session: Session, owner: Owner, unit: UnitOfWork) -> None:
+    """Takes what a session costs, and stores it. Raises what there is none for."""
+    # Taking the credit locks the organization's row, so that two creations at once are counted one by one.
+    if owner.livemode and not await unit.organizations.take_credit(owner.organization_id, 1, "session", session.id):
+        raise KallglotError("insufficient_api_credits", "API credits exhausted. Purchase more credits to continue.")
+    live = await unit.sessions.count_live(owner.organization_id, owner.livemode)
+    if live >= owner.plan.concurrent_sessions:
+        message = f"The plan allows {owner.plan.concurrent_sessions} sessions at a time."
+        raise KallglotError("concurrent_session_limit_exceeded", message, retry_after=30)
+    await unit.sessions.add(session)
+
+
+def new_session(asked: CreateSession, provider: Provider | None, owner: Owner, given: ApiServices) -> Session:
     """The session, but for the carrier that :func:`route` finds. Raises what the request is refused for."""
     participants = check(asked, given)
     now = given.clock.now()
     return Session(
         id=new_id(SESSION),
-        organization_id=caller.organization_id,
-        livemode=caller.livemode,
+        organization_id=owner.organization_id,
+        livemode=owner.livemode,
         status="created",
         mode=asked.mode,
         participants=participants,
         created_at=now,
         source_language=asked.source_language or _first(participants, "customer"),
         target_language=asked.target_language or _first(participants, "agent"),
-        api_key_id=caller.key.id,
+        api_key_id=owner.api_key_id,
         carrier=None if provider is None else provider.type,
         phone_number=None if provider is None else provider.phone_number,
         routing=_kept_routing(asked.routing),

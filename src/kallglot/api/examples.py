@@ -7,6 +7,30 @@ from typing import Any, Final
 SESSION_ID: Final = "sess_01JQ8Z5V7W3T9N4K2M6P8R1S0A"
 _AT: Final = "2026-03-26T11:00:00Z"
 
+CALL: Final[dict[str, Any]] = {
+    "id": "call_01JQ8Z5V7W3T9N4K2M6P8R1S0H",
+    "object": "call",
+    "session_id": SESSION_ID,
+    "provider": "twilio",
+    "connection_id": "pcon_01JQ8Z5V7W3T9N4K2M6P8R1S0J",
+    "provider_call_id": "CA0123456789abcdef0123456789abcdef",
+    "direction": "outbound",
+    "status": "in_progress",
+    "from": "+14155551234",
+    "to": "+4930901820",
+    "participant_id": "part_01JQ8Z5V7W3T9N4K2M6P8R1S0B",
+    "held": False,
+    "muted": False,
+    "answered_by": None,
+    "hangup_cause": None,
+    "transfer": None,
+    "duration_seconds": None,
+    "livemode": True,
+    "created_at": _AT,
+    "answered_at": "2026-03-26T11:00:09Z",
+    "ended_at": None,
+}
+
 SESSION: Final[dict[str, Any]] = {
     "id": SESSION_ID,
     "object": "session",
@@ -209,6 +233,16 @@ ANSWERS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
             "metadata": {"total_turns": 1, "duration_seconds": 312.4, "languages_detected": ["en"]},
         },
     ),
+    "dial": (202, {**CALL, "status": "queued", "answered_at": None}),
+    "list_session_calls": (200, _list(f"/v1/sessions/{SESSION_ID}/calls", CALL)),
+    "get_call": (200, CALL),
+    "hang_up_call": (200, {**CALL, "status": "completed", "hangup_cause": "hangup", "ended_at": _AT}),
+    "hold_call": (200, {**CALL, "held": True}),
+    "unhold_call": (200, CALL),
+    "mute_call": (200, {**CALL, "muted": True}),
+    "unmute_call": (200, CALL),
+    "send_digits": (200, CALL),
+    "transfer_call": (200, {**CALL, "transfer": {"to": "+4930901821", "status": "started"}}),
     "list_events": (200, _list("/v1/events", EVENT)),
     "create_connection": (201, CONNECTION),
     "list_connections": (200, _list("/v1/connections", CONNECTION)),
@@ -269,6 +303,9 @@ REQUESTS: Final[dict[str, tuple[str, dict[str, Any], bool]]] = {
     ),
     "update_session": ("UpdateSession", {"metadata": {"ticket_id": "ticket_457", "queue": None}}, True),
     "end_session": ("EndSession", {"reason": "completed"}, False),
+    "dial": ("Dial", {"to": CALL["to"], "from": CALL["from"], "timeout_seconds": 30}, True),
+    "send_digits": ("SendDigits", {"digits": "12ww#"}, True),
+    "transfer_call": ("Transfer", {"to": "+4930901821", "type": "blind"}, True),
     "create_connection": (
         "CreateConnection",
         {"carrier": "twilio", "account_sid": CONNECTION["account_sid"], "auth_token": "the-auth-token-of-the-account"},

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from kallglot.api import carrier_models, compat, refusals
+from kallglot.api import call_models, carrier_models, compat, refusals
 from kallglot.api.examples import ANSWERS, REQUESTS
 from kallglot.api.models import MODELS
 from kallglot.api.problems import envelope, problem
@@ -19,7 +19,10 @@ _TEXT_FORMATS: Final = ("text/plain", "application/x-subrip", "text/vtt")
 _SOUND_FORMATS: Final = ("audio/mpeg", "audio/wav", "audio/ogg")
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 _TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
-_IDEMPOTENT: Final = ("create_session", "end_session", "create_api_key", "create_connection", "create_phone_number")
+_IDEMPOTENT: Final = frozenset(
+    "create_session end_session create_api_key create_connection create_phone_number dial hang_up_call hold_call"
+    " unhold_call mute_call unmute_call send_digits transfer_call".split()
+)
 
 
 def documented(operation: str) -> dict[str, Any]:
@@ -78,7 +81,10 @@ def install(app: FastAPI, base_url: str) -> None:
                 routes=app.routes,
                 servers=[{"url": base_url}],
             )
-            models = [(model, "validation") for model in (*MODELS, *carrier_models.MODELS, *compat.MODELS)]
+            models = [
+                (model, "validation")
+                for model in (*MODELS, *call_models.MODELS, *carrier_models.MODELS, *compat.MODELS)
+            ]
             _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas.update(definitions.get("$defs", {}))
@@ -210,7 +216,17 @@ def _error(errors: list[KallglotError]) -> dict[str, Any]:
 _OR_NULL: Final = frozenset(
     (
         "account_sid api_key_sid region edge public_key call_control_app_id texml_app_id"
-        " webhook_url connection_id label"
+        " webhook_url connection_id label provider_call_id answered_by hangup_cause answered_at ended_at from to"
+        " participant_id"
+    ).split()
+)
+
+
+_OBJECT_OR_NULL: Final = frozenset("metadata recording transcription translation lags policy call transfer".split())
+_ANYTHING: Final = frozenset(
+    (
+        "duration duration_seconds size sample_rate download_url expires_at source_language target_language stream"
+        " language recognition synthesis"
     ).split()
 )
 
@@ -219,19 +235,9 @@ def _shape(example: Any) -> dict[str, Any]:
     """A JSON Schema that fits the example: its fields required, a null one of any type."""
     if isinstance(example, dict):
         properties = {name: _shape(value) for name, value in example.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        free = {"metadata", "recording", "transcription", "translation", "lags", "policy"} & properties.keys()  # pyright: ignore[reportUnknownArgumentType]
-        for name in free:
+        for name in _OBJECT_OR_NULL & properties.keys():  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
             properties[name] = {"type": ["object", "null"]}
-        for name in {"duration", "size", "sample_rate", "download_url", "expires_at"} & properties.keys():  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-            properties[name] = {}
-        for name in {
-            "source_language",
-            "target_language",
-            "stream",
-            "language",
-            "recognition",
-            "synthesis",
-        } & properties.keys():  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        for name in _ANYTHING & properties.keys():  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
             properties[name] = {}
         for name in _OR_NULL & properties.keys():  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
             properties[name] = {"type": ["string", "null"]}

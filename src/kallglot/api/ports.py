@@ -145,6 +145,10 @@ class CallRepository(Protocol):
         """Oldest first."""
         ...
 
+    async def newest(self, session_ids: Sequence[str]) -> dict[str, Call]:
+        """By session, where it has any."""
+        ...
+
     async def live(self, session_id: str) -> list[Call]:
         """Those that are not over, oldest first."""
         ...

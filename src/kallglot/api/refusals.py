@@ -18,6 +18,8 @@ _SESSION: Final = ["session_not_found"]
 _RECORDING: Final = ["recording_not_found"]
 _CONNECTION: Final = ["connection_not_found"]
 _NUMBER: Final = ["phone_number_not_found"]
+_CALL: Final = ["call_not_found"]
+_CONTROL: Final = [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, *_CALL, "call_not_active", "carrier_error", "unavailable"]
 _POLICY: Final = "conflicting_fields invalid_mode invalid_language_code unsupported_language_pair".split()
 
 CODES: Final[dict[str, Sequence[str]]] = {
@@ -58,6 +60,29 @@ CODES: Final[dict[str, Sequence[str]]] = {
     "delete_recording": [*_AUTHENTICATED, *_RECORDING, "recording_not_ready"],
     "get_timings": [*_AUTHENTICATED, *_SESSION],
     "get_transcript": [*_AUTHENTICATED, *_SESSION, "invalid_field_value"],
+    "dial": [
+        *_AUTHENTICATED,
+        *_BODY,
+        *_IDEMPOTENT,
+        *_SESSION,
+        "missing_required_field",
+        "invalid_phone_number",
+        "routing_unavailable",
+        "session_already_ended",
+        "carrier_error",
+        "unavailable",
+    ],
+    "list_session_calls": [*_AUTHENTICATED, *_SESSION],
+    "get_call": [*_AUTHENTICATED, *_CALL],
+    **dict.fromkeys("hang_up_call hold_call unhold_call mute_call unmute_call".split(), _CONTROL),
+    "send_digits": [*_CONTROL, "missing_required_field"],
+    "transfer_call": [
+        *_CONTROL,
+        "missing_required_field",
+        "invalid_phone_number",
+        "routing_unavailable",
+        "session_already_ended",
+    ],
     "list_events": [*_AUTHENTICATED, *_LIST],
     "create_connection": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, "missing_required_field"],
     "list_connections": [*_AUTHENTICATED, *_LIST],
@@ -95,6 +120,10 @@ CODES: Final[dict[str, Sequence[str]]] = {
 }
 
 _EXAMPLES: Final[dict[str, tuple[str, str | None]]] = {
+    "call_not_found": ("There is no such call.", None),
+    "call_not_active": ("The call is not active.", None),
+    "carrier_error": ("Twilio refused: the account is suspended.", None),
+    "session_already_ended": ("The session has ended.", None),
     "invalid_request": (
         "Active phone numbers use this connection: delete them first, or give them another.",
         None,

@@ -14,6 +14,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kallglot.api import (
+    calls,
+    carrier_hooks,
     connections,
     events,
     health,
@@ -41,6 +43,8 @@ ROUTERS = (
     timings.router,
     recordings.router,
     events.router,
+    calls.router,
+    carrier_hooks.router,
     connections.router,
     numbers.router,
     organization.router,

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from starlette.requests import Request
 
+from kallglot.accounts.model import PhoneNumber
 from kallglot.api.idempotency import Idempotency
 from kallglot.api.keyuse import KeyUses
 from kallglot.api.ports import Recordings, SessionControl, Store
 from kallglot.api.ratelimit import RateLimiter
+from kallglot.carriers.callbacks import Incoming
+from kallglot.carriers.exchange import Exchange
 from kallglot.clock import Clock
 from kallglot.session.tokens import StreamTokens
 from kallglot.speech.registry import LanguageSupport
+
+Instruct = Callable[[str, PhoneNumber, Incoming], Awaitable[dict[str, Any] | None]]
+"""Asks the customer at a URL what to do with a call; None where they don't take it."""
+
+
+async def _no_instructions(url: str, number: PhoneNumber, incoming: Incoming) -> dict[str, Any] | None:
+    return None
 
 
 class LanguageCatalogue(Protocol):
@@ -38,6 +48,8 @@ class ApiServices:
     base_url: str
     stream_base_url: str
     recordings: Recordings | None = None
+    exchange: Exchange | None = None
+    instructions: Instruct = _no_instructions
     max_body_bytes: int = 1_048_576
     never_connected_seconds: float = 1800.0
     sip_domain: str | None = None

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from kallglot.api import compat, views
 from kallglot.api.auth import Caller, requires, tell_credits
 from kallglot.api.body import parse, read_json
-from kallglot.api.creation import new_session, route, routed
+from kallglot.api.creation import keep, new_session, owner_of, route, routed
 from kallglot.api.idempotency import Finish
 from kallglot.api.models import CreateSession, EndSession, Moment, UpdateSession
 from kallglot.api.openapi import documented
@@ -51,30 +51,17 @@ async def create(request: Request, caller: Caller = requires("sessions:write", "
     body = await read_json(request)
     current, provider = compat.take_provider(body)
     asked = parse(CreateSession, current)
+    owner = owner_of(caller)
 
     async def work(finish: Finish) -> tuple[int, bytes]:
         busy_for = given.admission()
         if busy_for is not None:
             raise KallglotError("overloaded", "The server is at its limit; try again shortly.", retry_after=busy_for)
-        session = new_session(asked, provider, caller, given)
+        session = new_session(asked, provider, owner, given)
         async with given.store.write() as unit:
             if provider is None:
                 session = routed(session, await route(asked.routing, caller, unit))
-            # Taking the credit locks the organization's row, so that two creations at once are counted one by one.
-            if caller.livemode and not await unit.organizations.take_credit(
-                caller.organization_id, 1, "session", session.id
-            ):
-                raise KallglotError(
-                    "insufficient_api_credits", "API credits exhausted. Purchase more credits to continue."
-                )
-            live = await unit.sessions.count_live(caller.organization_id, caller.livemode)
-            if live >= caller.plan.concurrent_sessions:
-                raise KallglotError(
-                    "concurrent_session_limit_exceeded",
-                    f"The plan allows {caller.plan.concurrent_sessions} sessions at a time.",
-                    retry_after=30,
-                )
-            await unit.sessions.add(session)
+            await keep(session, owner, unit)
             answer = json.dumps(views.session(session, given)).encode()
             await finish(unit, 201, answer)
         return 201, answer
@@ -115,7 +102,8 @@ async def list_sessions(
     page = page_of(limit, starting_after, ending_before)
     async with given.store.read() as unit:
         found, more = await unit.sessions.list(where, page)
-    return views.listing("/v1/sessions", [views.session(one, given) for one in found], more)
+        calls = await unit.calls.newest([one.id for one in found])
+    return views.listing("/v1/sessions", [views.session(one, given, calls.get(one.id)) for one in found], more)
 
 
 @router.get("/{session_id}", **documented("get_session"))
@@ -124,7 +112,7 @@ async def get(
 ) -> dict[str, Any]:
     """One session; while it has not ended, with a fresh stream token."""
     given = services(request)
-    return views.session(await find(given, caller, session_id), given)
+    return await _shown(given, await find(given, caller, session_id))
 
 
 @router.patch("/{session_id}", **documented("update_session"))
@@ -146,7 +134,7 @@ async def update(
             if len(metadata) > 50:
                 raise KallglotError("invalid_field_value", "metadata: at most 50 keys are kept.", param="metadata")
         await unit.sessions.set_metadata(session_id, metadata)
-    return views.session(await find(given, caller, session_id), given)
+    return await _shown(given, await find(given, caller, session_id))
 
 
 @router.post("/{session_id}/end", **documented("end_session"))
@@ -167,6 +155,12 @@ async def end(
         return 200, answer
 
     return await given.idempotency.run(request, caller.key, body, work)
+
+
+async def _shown(given: ApiServices, session: Session) -> dict[str, Any]:
+    async with given.store.read() as unit:
+        calls = await unit.calls.newest([session.id])
+    return views.session(session, given, calls.get(session.id))
 
 
 def page_of(limit: int, starting_after: str | None, ending_before: str | None) -> Page:

@@ -9,7 +9,8 @@ from typing import Any, Final
 from kallglot.accounts.model import ApiKey, Organization, PhoneNumber
 from kallglot.api import compat
 from kallglot.api.services import ApiServices
-from kallglot.carriers.model import Connection
+from kallglot.carriers import notices
+from kallglot.carriers.model import Call, Connection
 from kallglot.clock import iso
 from kallglot.ids import transcript_id
 from kallglot.outbox import Event
@@ -28,7 +29,8 @@ _CONNECTION_SETTINGS: Final = (
 _CONNECTION_SECRETS: Final = ("auth_token", "previous_auth_token", "api_key_secret", "api_key")
 
 
-def session(one: Session, given: ApiServices) -> dict[str, Any]:
+def session(one: Session, given: ApiServices, newest: Call | None = None) -> dict[str, Any]:
+    """``newest`` is the last of its telephone calls."""
     stream = None
     if one.status not in ("ending", "ended"):
         token, expires_at = given.tokens.issue(one.id, one.livemode)
@@ -41,7 +43,7 @@ def session(one: Session, given: ApiServices) -> dict[str, Any]:
         "mode": one.mode,
         "provider": one.carrier,
         "phone_number": one.phone_number,
-        "call": None,
+        "call": None if newest is None else notices.view(newest),
         "source_language": one.source_language,
         "target_language": one.target_language,
         "participants": [

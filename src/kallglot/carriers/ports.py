@@ -17,8 +17,8 @@ class Calls(Protocol):
     """Every method is a transaction of its own."""
 
     async def add(self, call: Call, events: Sequence[Event] = ()) -> Call:
-        """The call as it is kept. Where the carrier's id of it is known already nothing is written, no event either,
-        and that call is the answer: carriers repeat their webhooks."""
+        """The call as it is kept. Where its id, or the carrier's id of it, is known already nothing is written, no
+        event either, and that call is the answer: carriers repeat their webhooks."""
         ...
 
     async def get(self, call_id: str) -> Call | None: ...

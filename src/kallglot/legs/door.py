@@ -78,6 +78,13 @@ class StreamDoor:
         if older is not None:
             older.close(1000, "another stream of the call has come")
 
+    def hang_up(self, session_id: str, carrier: str, carrier_call_id: str) -> bool:
+        """Closes the call's stream, on which its carrier does what comes next; whether there was one."""
+        socket = self._calls.get((session_id, carrier, carrier_call_id))
+        if socket is not None:
+            socket.close(1000, "hung up")
+        return socket is not None
+
     def left(self, socket: StreamSocket) -> bool:
         """Whether the call has lost its stream; not where another took its place."""
         keys = [call for call, one in self._calls.items() if one is socket]

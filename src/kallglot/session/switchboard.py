@@ -68,6 +68,8 @@ class Switchboard:
         recorder: Recorder | None = None,
         observe: Callable[[TurnTimes], None] = lambda _: None,
     ) -> None:
+        self.on_ended: Callable[[Session], Coroutine[Any, Any, None]] | None = None
+        """Told of every session that has ended, when it has."""
         self._journal = journal
         self._engines = engines
         self._clock = clock
@@ -133,6 +135,9 @@ class Switchboard:
                 raise
             return live
 
+    def live(self, session_id: str) -> LiveSession | None:
+        return self._live.get(session_id)
+
     async def disconnect(self, live: LiveSession, leg: Leg) -> None:
         await live.detach(leg)
         if not live.has_legs:
@@ -164,6 +169,8 @@ class Switchboard:
                 await self._forget(live)
             if self._recorder is not None and stored.recording.get("enabled"):
                 await self._recorder.finish(ended or stored)
+            if self.on_ended is not None:
+                self._chore(self.on_ended(ended or stored))
             return ended or stored
 
     # Inside

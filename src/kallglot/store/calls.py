@@ -27,11 +27,11 @@ class SqlCallRows:
         added = await self._connection.execute(
             dialect.insert(calls)
             .values(asdict(call))
-            .on_conflict_do_nothing(index_elements=[calls.c.carrier, calls.c.carrier_call_id])
+            .on_conflict_do_nothing()
             .returning(calls.c.id)
         )
         if added.scalar_one_or_none() is None:
-            known = await self.by_carrier_id(call.carrier, call.carrier_call_id or "")
+            known = await self.by_id(call.id) or await self.by_carrier_id(call.carrier, call.carrier_call_id or "")
             assert known is not None
             return known
         await self._events.add(events)
@@ -56,6 +56,11 @@ class SqlCallRows:
 
     async def of_session(self, session_id: str) -> list[Call]:
         return await self._all(select(calls).where(calls.c.session_id == session_id))
+
+    async def newest(self, session_ids: Sequence[str]) -> dict[str, Call]:
+        """By session."""
+        found = await self._all(select(calls).where(calls.c.session_id.in_(session_ids)))
+        return {call.session_id: call for call in sorted(found, key=lambda call: call.created_at)}
 
     async def live(self, session_id: str) -> list[Call]:
         return await self._all(select(calls).where(calls.c.session_id == session_id, calls.c.status.not_in(OVER)))

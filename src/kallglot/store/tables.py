@@ -256,7 +256,7 @@ calls = Table(
     Column("answered_by", String(20)),
     Column("held", Boolean, nullable=False),
     Column("muted", Boolean, nullable=False),
-    Column("order", Integer, nullable=False),
+    Column("order", BigInteger, nullable=False),
     Column("details", Document, nullable=False),
     UniqueConstraint("carrier", "carrier_call_id"),
     Index(None, "session_id"),

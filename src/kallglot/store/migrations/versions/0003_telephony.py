@@ -82,7 +82,7 @@ def upgrade() -> None:
         sa.Column("answered_by", sa.String(length=20), nullable=True),
         sa.Column("held", sa.Boolean(), nullable=False),
         sa.Column("muted", sa.Boolean(), nullable=False),
-        sa.Column("order", sa.Integer(), nullable=False),
+        sa.Column("order", sa.BigInteger(), nullable=False),
         sa.Column("details", document, nullable=False),
         sa.ForeignKeyConstraint(
             ["session_id"], ["sessions.id"], name=op.f("fk_calls_session_id_sessions"), ondelete="CASCADE"

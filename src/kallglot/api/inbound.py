@@ -1,0 +1,92 @@
+"""A call that comes in to a number of ours, and the session that it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from kallglot.accounts.model import PhoneNumber
+from kallglot.accounts.plans import plan_named
+from kallglot.api.body import parse
+from kallglot.api.creation import Owner, keep, new_session
+from kallglot.api.models import CreateSession
+from kallglot.api.services import ApiServices
+from kallglot.carriers.callbacks import Incoming
+from kallglot.carriers.exchange import Exchange
+from kallglot.carriers.model import Call, Connection
+from kallglot.errors import KallglotError
+from kallglot.outbox import Event
+from kallglot.session.model import Session
+
+
+class NoSession(Exception):
+    """Why a call gets none. ``busy``: it might at another time."""
+
+    def __init__(self, why: str, *, busy: bool = False) -> None:
+        super().__init__(why)
+        self.busy = busy
+
+
+async def session_for(
+    given: ApiServices,
+    exchange: Exchange,
+    connection: Connection,
+    incoming: Incoming,
+    made: Callable[[Session], Call],
+    told: Callable[[Call | None, Call, datetime], Sequence[Event]],
+) -> Call:
+    """Makes the session that the number's policy says, and the call in it, in one transaction. Where the carrier asks
+    twice at the same time, both get the call of the first. Raises :class:`NoSession`."""
+    number = await exchange.calls.number(incoming.to or "", connection.livemode)
+    if number is None or number.connection_id != connection.id:
+        raise NoSession(f"{incoming.to} is no active number of this connection.")
+    asked = await _asked(given, number, incoming)
+    now = given.clock.now()
+    try:
+        async with given.store.write() as unit:
+            organization = await unit.organizations.get(connection.organization_id)
+            if organization is None or organization.status != "active":
+                raise NoSession("The organization is not active.")
+            known = await unit.calls.by_carrier_id(connection.carrier, incoming.carrier_call_id)
+            if known is not None:
+                return known
+            owner = Owner(organization.id, connection.livemode, plan_named(organization.plan))
+            session = _session(asked, owner, number, connection, given)
+            await keep(session, owner, unit)
+            call = made(session)
+            return await unit.calls.add(call, told(None, call, now))
+    except KallglotError as error:
+        busy = error.code in ("concurrent_session_limit_exceeded", "overloaded")
+        raise NoSession(error.message, busy=busy) from None
+
+
+async def _asked(given: ApiServices, number: PhoneNumber, incoming: Incoming) -> CreateSession:
+    policy: dict[str, Any] | None = None if number.policy is None else dict(number.policy)
+    if policy is None:
+        raise NoSession(f"{number.number} has no policy.")
+    busy_for = given.admission()
+    if busy_for is not None:
+        raise NoSession("The server is at its limit.", busy=True)
+    url = policy.get("webhook_url")
+    if url is not None:
+        policy = await given.instructions(str(url), number, incoming)
+        if policy is None:
+            raise NoSession("The customer's webhook did not take the call.")
+    try:
+        return parse(CreateSession, policy)
+    except KallglotError as error:
+        raise NoSession(f"The number's policy cannot be used: {error.message}") from None
+
+
+def _session(
+    asked: CreateSession, owner: Owner, number: PhoneNumber, connection: Connection, given: ApiServices
+) -> Session:
+    session = new_session(asked, None, owner, given)
+    return replace(
+        session,
+        carrier=connection.carrier,
+        phone_number=number.number,
+        routing={**(session.routing or {}), "connection_id": connection.id, "direction": "inbound"},
+    )

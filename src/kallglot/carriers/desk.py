@@ -1,0 +1,80 @@
+"""The telephone side of a server, put together."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from twilio.http.async_http_client import AsyncTwilioHttpClient  # pyright: ignore[reportMissingTypeStubs]
+from twilio.http.response import Response  # pyright: ignore[reportMissingTypeStubs]
+
+from kallglot.carriers.addresses import Addresses
+from kallglot.carriers.client import CarrierClient
+from kallglot.carriers.exchange import Exchange, Streams
+from kallglot.carriers.lines import Lines
+from kallglot.carriers.model import Connection
+from kallglot.carriers.ports import Calls
+from kallglot.carriers.simulated import SimulatedCarrier
+from kallglot.carriers.telnyx import TelnyxClient
+from kallglot.carriers.twilio import TwilioClient
+from kallglot.clock import Clock
+from kallglot.session.switchboard import Switchboard
+from kallglot.session.tokens import StreamTokens
+
+_TWILIO: Final = re.compile(r"^https://api(\.[a-z0-9-]+)*\.twilio\.com")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    exchange: Exchange
+    lines: Lines
+    simulated: SimulatedCarrier
+
+    async def close(self) -> None:
+        await self.simulated.close()
+        await self.lines.close()
+
+
+def open_desk(
+    calls: Calls,
+    switchboard: Switchboard,
+    streams: Streams,
+    tokens: StreamTokens,
+    addresses: Addresses,
+    clock: Clock,
+    *,
+    twilio_url: str | None = None,
+    telnyx_url: str | None = None,
+) -> Desk:
+    """The URLs are of stand-ins for the carriers' REST APIs, in tests."""
+    simulated = SimulatedCarrier(switchboard)
+    lines = Lines(partial(_client, calls, twilio_url, telnyx_url))
+    exchange = Exchange(calls, switchboard, streams, lines, simulated, tokens, addresses, clock)
+    simulated.tells(exchange.told_of)
+    switchboard.on_ended = exchange.session_ended
+    return Desk(exchange, lines, simulated)
+
+
+def _client(calls: Calls, twilio_url: str | None, telnyx_url: str | None, connection: Connection) -> CarrierClient:
+    if connection.carrier == "telnyx":
+        return TelnyxClient(connection, base_url=telnyx_url)
+
+    async def holder(carrier_call_id: str) -> str | None:
+        call = await calls.by_carrier_id("twilio", carrier_call_id)
+        return None if call is None else call.id
+
+    return TwilioClient(connection, None if twilio_url is None else _Elsewhere(twilio_url), holder=holder)
+
+
+class _Elsewhere(AsyncTwilioHttpClient):
+    """The SDK has no setting for where its API is."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(logger=logging.getLogger("kallglot.carriers.twilio.http"))  # pyright: ignore[reportUnknownMemberType]
+        self._origin = origin
+
+    async def request(self, method: str, uri: str, *args: Any, **kwargs: Any) -> Response:
+        return await super().request(method, _TWILIO.sub(self._origin, uri, count=1), *args, **kwargs)

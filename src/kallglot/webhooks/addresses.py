@@ -1,0 +1,59 @@
+"""Which addresses a URL of somebody else's may lead to.
+
+``ipaddress.is_global`` lets through NAT64 and 6to4 forms of private addresses, multicast and site-local ones, so that
+it is not asked alone. RFC 6890 (special addresses), RFC 6052 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NEVER: Final[tuple[Network, ...]] = (
+    *map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4")),
+    *map(IPv6Network, ("::/96", "fec0::/10", "2001:2::/48", "2001:10::/28", "2001:20::/28", "100::/64", "5f00::/16")),
+)
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """``10.0.0.0/8, fd00::/8`` as an operator writes it. Raises ``ValueError``."""
+    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+def is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address):
+        if any(address in network for network in _NAT64):
+            return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is not None:
+            return is_public(inner)
+        if address.teredo is not None:
+            return all(map(is_public, address.teredo))
+        if address.is_site_local:
+            return False
+    never = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
+    if never or address.is_link_local or address.is_private or not address.is_global:
+        return False
+    return not any(address.version == network.version and address in network for network in _NEVER)
+
+
+def allowed(address: Address, exceptions: Iterable[Network]) -> bool:
+    """``exceptions`` are an operator's own networks."""
+    return is_public(address) or any(
+        address.version == network.version and address in network for network in exceptions
+    )
+
+
+def chosen(found: Sequence[str], exceptions: Iterable[Network]) -> str | None:
+    """The address to connect to, of those that a name leads to; None where any of them is forbidden: a name that leads
+    to both is a trap."""
+    exceptions = tuple(exceptions)
+    addresses = [ip_address(text.partition("%")[0]) for text in found]
+    if not addresses or not all(allowed(address, exceptions) for address in addresses):
+        return None
+    return str(addresses[0])
