@@ -106,6 +106,7 @@ class Node:
             twilio_url=settings.twilio_api_url,
             telnyx_url=settings.telnyx_api_url,
         )
+        reception.lost = self._desk.stream_lost
         self._asking = SafeClient(networks(settings.webhook_allowed_networks))
         self.api = self._api(tokens)
 

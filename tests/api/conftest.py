@@ -33,6 +33,9 @@ SCRIPT = {"languages": ["de", "en", "es"], "recognition": {"de": ["Guten Tag"], 
 
 
 class NoStreams:
+    def has(self, session_id: str, carrier: str, carrier_call_id: str) -> bool:
+        return False
+
     def hang_up(self, session_id: str, carrier: str, carrier_call_id: str) -> bool:
         return False
 

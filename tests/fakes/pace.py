@@ -52,10 +52,12 @@ class SteppedPace(Pace):
         return timer
 
     async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            return await asyncio.sleep(0)
         over = asyncio.get_running_loop().create_future()
-        timer = self.call_at(self._now_s + max(0.0, seconds), lambda: over.done() or over.set_result(None))
+        timer = self.call_at(self._now_s + seconds, lambda: over.done() or over.set_result(None))
         try:
-            await over
+            return await over
         finally:
             timer.cancel()
 

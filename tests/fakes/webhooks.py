@@ -1,11 +1,13 @@
 """The requests that a carrier makes to its customers' servers.
 
-Connection overrides as in https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides: 5 s to connect, 15 s
-to answer, one retry and only of what could not be connected, unless the fragment of the URL says otherwise.
+Connection overrides as in https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides: 5 s to connect,
+15 s to answer and in all, one retry and only where there was no connection, unless the URL's fragment says otherwise.
 """
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -61,20 +63,22 @@ class Request:
 
 
 class Webhooks:
-    """``hosts``: a public origin, as ``https://kallglot.test``, and where it is really served, as a proxy would know."""
+    """``hosts``: a public origin, as ``https://kallglot.test``, and where it is really served, as a proxy knows."""
 
-    def __init__(self, sign: Sign, *, user_agent: str, hosts: Mapping[str, str], verify: bool) -> None:
+    def __init__(self, sign: Sign, *, user_agent: str, hosts: Mapping[str, str], tls: ssl.SSLContext | None) -> None:
         self._sign = sign
         self._user_agent = user_agent
         self._hosts = hosts
         limits = httpx.Limits(max_connections=300, max_keepalive_connections=50)
-        self._client = httpx.AsyncClient(limits=limits, verify=verify, trust_env=False)
+        self._client = httpx.AsyncClient(limits=limits, verify=tls or True, trust_env=False)
         self.log: list[Request] = []
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def form(self, url: str, fields: Mapping[str, str], *, method: str = "POST", redirects: bool = True) -> Request:
+    async def form(
+        self, url: str, fields: Mapping[str, str], *, method: str = "POST", redirects: bool = True
+    ) -> Request:
         """A form as the carriers send it; with GET the fields go into the query string. Never raises."""
         for _ in range(MAX_REDIRECTS + 1):
             asked = self._queried(url, fields) if method == "GET" else url
@@ -104,17 +108,19 @@ class Webhooks:
         headers |= self._sign(url, form, content)
         target, forwarded = through_proxy(url, self._hosts)
         timeout = httpx.Timeout(overrides.read_s, connect=overrides.connect_s)
+        give_up_s = asyncio.get_running_loop().time() + overrides.total_s
         location: str | None = None
         for attempt in range(1, overrides.retries + 2):
             done = Request(method, url, fields, content, attempt)
             try:
-                answer = await self._client.request(
-                    method, target, content=content, headers=headers | forwarded, timeout=timeout
-                )
+                async with asyncio.timeout_at(give_up_s):
+                    answer = await self._client.request(
+                        method, target, content=content, headers=headers | forwarded, timeout=timeout
+                    )
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 failure = "ct"
                 done = Request(method, url, fields, content, attempt, failure=failure)
-            except httpx.HTTPError:
+            except (httpx.HTTPError, TimeoutError):
                 failure = "rt"
                 done = Request(method, url, fields, content, attempt, failure=failure)
             else:

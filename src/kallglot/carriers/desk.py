@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -32,8 +33,20 @@ class Desk:
     exchange: Exchange
     lines: Lines
     simulated: SimulatedCarrier
+    chores: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stream_lost(self, call_id: str) -> None:
+        if not self.closing.is_set():
+            task = asyncio.create_task(self.exchange.rejoin(call_id), name=f"{call_id}-rejoin")
+            self.chores.add(task)
+            task.add_done_callback(self.chores.discard)
 
     async def close(self) -> None:
+        self.closing.set()
+        for chore in list(self.chores):
+            chore.cancel()
+        await asyncio.gather(*self.chores, return_exceptions=True)
         await self.simulated.close()
         await self.lines.close()
 

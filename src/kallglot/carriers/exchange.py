@@ -5,6 +5,7 @@ A call's row is written before the carrier is asked for anything, so that a cras
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,8 +28,11 @@ from kallglot.session.tokens import StreamTokens
 
 log = logging.getLogger(__name__)
 
-RESUME_PAUSE_SECONDS: Final = 1
-"""Before a carrier asks what comes next when a stream has ended: as long as a restart takes at best."""
+RESUME_PAUSE_SECONDS: Final = 8
+"""Before a carrier asks what comes next when a stream has ended: as long as a restart takes. A request that fails ends
+the call, and a stream that was cut while we are here is not waited for so long."""
+LOST_SECONDS: Final = 1.0
+"""From the loss of a stream until the carrier is asked for another: it may be hanging up."""
 
 
 class CallOver(Exception):
@@ -42,6 +46,8 @@ class Sessions(Protocol):
 
 
 class Streams(Protocol):
+    def has(self, session_id: str, carrier: str, carrier_call_id: str) -> bool: ...
+
     def hang_up(self, session_id: str, carrier: str, carrier_call_id: str) -> bool:
         """Closes the call's stream; whether there was one."""
         ...
@@ -201,6 +207,19 @@ class Exchange:
     async def restream(self, call: Call) -> None:
         """The call's stream has ended and the call has not: a transfer that failed."""
         await (await self._client(call)).restream(call, self.stream(call), self.addresses.stream_document(call))
+
+    async def rejoin(self, call_id: str) -> None:
+        """The call's stream was cut. Where the call goes on, the carrier is asked for another at once."""
+        await asyncio.sleep(LOST_SECONDS)
+        call = await self.calls.get(call_id)
+        if call is None or call.status != "in_progress" or call.connection_id is None:
+            return
+        if self._streams.has(call.session_id, call.carrier, call.carrier_call_id or ""):
+            return
+        try:
+            await self.restream(call)
+        except CarrierError as error:
+            log.warning("call %s lost its stream and gets no other: %s", call.id, error.message)
 
     async def session_ended(self, session: Session) -> None:
         """Hangs up what is still on: the session that it was for is over."""

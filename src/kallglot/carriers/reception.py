@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -39,6 +39,8 @@ class Reception:
         self._sessions = sessions
         self._clock = clock
         self._origin = stream_origin.replace("ws://", "wss://", 1)
+        self.lost: Callable[[str], None] = lambda _: None
+        """Told of a call, by its id, whose stream was cut."""
 
     async def arrives(
         self, session_id: str, start: CarrierStart, handshake: Handshake, verdict: Verdict | None
@@ -80,6 +82,8 @@ class Reception:
             return after, changes(call, after, now)
 
         await self._change(arrival, change)
+        if not hung_up and arrival.call_id is not None:
+            self.lost(arrival.call_id)
 
     # Inside
 

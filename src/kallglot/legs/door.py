@@ -78,6 +78,10 @@ class StreamDoor:
         if older is not None:
             older.close(1000, "another stream of the call has come")
 
+    def has(self, session_id: str, carrier: str, carrier_call_id: str) -> bool:
+        """Whether the call has a stream here."""
+        return (session_id, carrier, carrier_call_id) in self._calls
+
     def hang_up(self, session_id: str, carrier: str, carrier_call_id: str) -> bool:
         """Closes the call's stream, on which its carrier does what comes next; whether there was one."""
         socket = self._calls.get((session_id, carrier, carrier_call_id))
