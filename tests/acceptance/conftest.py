@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.acceptance.samples import NODE_FOLDER, Documentation
 from tests.serverprocess import ServerProcess
 
 SCRIPT = {
@@ -26,3 +30,21 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scripted_server(tmp_path_factory: pytest.TempPathFactory, script: Path) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("scripted") / "data", scripted=script) as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def documentation() -> Documentation:
+    folder = Path(__file__).parents[3] / "shared" / "reference" / "documentation"
+    folder = Path(os.environ.get("KALLGLOT_DOCUMENTATION", folder))
+    if not folder.is_dir():
+        pytest.skip(f"the public documentation is not at {folder}")
+    return Documentation(folder)
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    found = shutil.which("node")
+    assert found, "node is missing; make test installs it"
+    if not (NODE_FOLDER / "node_modules").is_dir():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=NODE_FOLDER, check=True, timeout=300)
+    return found

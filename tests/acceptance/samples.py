@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tests.serverprocess import ServerProcess
+
+NODE_FOLDER = Path(__file__).parent / "node"
 
 
 @dataclass(frozen=True)
@@ -41,3 +50,39 @@ def as_typed(command: str, url: str, key: str, session_id: str = "") -> str:
     """Host and key put in, and the id of a session where the documentation shows one of its own."""
     command = command.replace("https://api.kallglot.com", url).replace("sk_live_your_api_key", key)
     return command.replace("sess_01HXYZ", session_id) if session_id else command
+
+
+class Sample:
+    """A JavaScript sample in its harness; ``told`` is what the harness saw, line by line."""
+
+    def __init__(self, node: str, server: ServerProcess, folder: Path, source: str, after: str = "") -> None:
+        file = folder / f"{uuid.uuid4().hex}.js"
+        file.write_text(source.replace("wss://api.kallglot.com", server.url.replace("http", "ws")), encoding="utf-8")
+        self.told: list[dict[str, Any]] = []
+        self._process = subprocess.Popen(
+            [node, "harness.cjs"],
+            cwd=NODE_FOLDER,
+            env=os.environ
+            | {"KALLGLOT_URL": server.url, "KALLGLOT_KEY": server.api_key, "SAMPLE": str(file), "AFTER": after},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Sample:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def until(self, kind: str, containing: str = "") -> Any:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            told = json.loads(line)
+            self.told.append(told)
+            assert told["kind"] != "failed", told["value"]
+            if told["kind"] == kind and containing in json.dumps(told["value"], ensure_ascii=False):
+                return told["value"]
+        raise AssertionError(f"no {kind} {containing!r} came; there was {self.told}")

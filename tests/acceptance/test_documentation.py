@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -14,12 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.acceptance.samples import Documentation, as_typed
+from tests.acceptance.samples import Documentation, Sample, as_typed
 from tests.serverprocess import ServerProcess
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("documentation")]
 
-NODE_FOLDER = Path(__file__).parent / "node"
 KEY = "sk_live_" + "d0c5" * 10
 SCRIPT = {
     "languages": ["de", "en"],
@@ -27,15 +25,6 @@ SCRIPT = {
     "translation": {"de>en": {"Ich möchte meine Bestellung ändern": "I want to change my order"}},
     "synthesis": {"ms_per_character": 10},
 }
-
-
-@pytest.fixture(scope="module")
-def documentation() -> Documentation:
-    folder = Path(__file__).parents[3] / "shared" / "reference" / "documentation"
-    folder = Path(os.environ.get("KALLGLOT_DOCUMENTATION", folder))
-    if not folder.is_dir():
-        pytest.skip(f"the public documentation is not at {folder}")
-    return Documentation(folder)
 
 
 @pytest.fixture(scope="module")
@@ -53,56 +42,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield process
 
 
-@pytest.fixture(scope="module")
-def node() -> str:
-    found = shutil.which("node")
-    assert found, "node is missing; make test installs it"
-    if not (NODE_FOLDER / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=NODE_FOLDER, check=True, timeout=300)
-    return found
-
-
 def typed(command: str) -> dict[str, Any]:
     """Types a command into a shell; the body that curl printed. ``uuidgen`` is not on every machine."""
     shell = f"uuidgen() {{ echo {uuid.uuid4()}; }}\n{command} --silent --show-error --fail-with-body"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
-
-
-class Sample:
-    """A JavaScript sample in its harness; ``told`` is what the harness saw, line by line."""
-
-    def __init__(self, node: str, server: ServerProcess, folder: Path, source: str, after: str = "") -> None:
-        file = folder / f"{uuid.uuid4().hex}.js"
-        file.write_text(source.replace("wss://api.kallglot.com", server.url.replace("http", "ws")), encoding="utf-8")
-        self.told: list[dict[str, Any]] = []
-        self._process = subprocess.Popen(
-            [node, "harness.cjs"],
-            cwd=NODE_FOLDER,
-            env=os.environ | {"KALLGLOT_URL": server.url, "KALLGLOT_KEY": KEY, "SAMPLE": str(file), "AFTER": after},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Sample:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def until(self, kind: str, containing: str = "") -> Any:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            told = json.loads(line)
-            self.told.append(told)
-            assert told["kind"] != "failed", told["value"]
-            if told["kind"] == kind and containing in json.dumps(told["value"], ensure_ascii=False):
-                return told["value"]
-        raise AssertionError(f"no {kind} {containing!r} came; there was {self.told}")
 
 
 def stream_of(xml: str) -> tuple[str, str | None]:

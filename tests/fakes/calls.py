@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from xml.etree import ElementTree as ET
@@ -20,6 +20,7 @@ from tests.fakes.webhooks import Request, Sign, Webhooks
 FRAME_S = FRAME_MS / 1000
 WITHIN_S = 30.0
 
+Outcome = Literal["answered", "busy", "no-answer", "failed"]
 Delivery = Literal["in order", "swapped", "twice"]
 """How progress callbacks reach the server: as they happen, each second one before the first, or each of them twice."""
 
@@ -35,9 +36,21 @@ class Trouble:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What becomes of a call that is placed by REST: after ``ring_s`` the outcome, and after ``amd_s`` more the
+    answering-machine detection says ``answered_by``, in Twilio's words."""
+
+    outcome: Outcome = "answered"
+    ring_s: float = 0.0
+    answered_by: str = "human"
+    amd_s: float = 0.0
+
+
 class FakeCarrier(ABC):
     """What Twilio and Telnyx share. ``calls`` by the carrier's id of them; ``dials`` what becomes of a number that a
-    document dials; ``hosts`` see :class:`Webhooks`; ``delivery`` holds for calls that begin from now on."""
+    document dials, ``answers`` what becomes of one that is called by REST; ``hosts`` see :class:`Webhooks`;
+    ``delivery`` holds for calls that begin from now on."""
 
     user_agent = "fake"
 
@@ -50,6 +63,7 @@ class FakeCarrier(ABC):
         self.tls = tls
         self.calls: dict[str, FakeCall] = {}
         self.dials: dict[str, Dial] = {}
+        self.answers: dict[str, Answer] = {}
         self.conferences: dict[str, list[FakeCall]] = {}
         self.delivery: Delivery = "in order"
         self.sign: Sign = self.signed
@@ -335,7 +349,10 @@ class FakeCall(ABC):
         number, self._progressed = self._progressed, self._progressed + 1
         if self.status_url is None or event not in self.status_events:
             return
-        self._callbacks.put_nowait((event, self.progress_fields(event, number) | extra))
+        self.tell(event, self.progress_fields(event, number) | extra)
+
+    def tell(self, event: str, fields: dict[str, str]) -> None:
+        self._callbacks.put_nowait((event, fields))
         if self._calling_back is None:
             self._calling_back = self.carrier.later(self._call_back())
 
@@ -343,22 +360,20 @@ class FakeCall(ABC):
     def progress_fields(self, event: str, number: int) -> dict[str, str]: ...
 
     async def _call_back(self) -> None:
-        assert self.status_url is not None
         held: dict[str, str] | None = None
         while (item := await self._callbacks.get()) is not None:
             fields = item[1]
-            if self._delivery == "swapped" and held is None and item[0] != "completed":
+            if self._delivery == "swapped" and held is None and item[0] not in ("completed", "call.hangup"):
                 held = fields
                 continue
-            await self._posted([fields] * (2 if self._delivery == "twice" else 1))
-            await self._posted([held] if held is not None else [])
+            for one in [fields] * (2 if self._delivery == "twice" else 1) + ([held] if held is not None else []):
+                self.requests.append(await self.post_progress(one))
+                self.changed()
             held = None
 
-    async def _posted(self, forms: Iterable[dict[str, str]]) -> None:
+    async def post_progress(self, fields: dict[str, str]) -> Request:
         assert self.status_url is not None
-        for form in forms:
-            self.requests.append(await self.carrier.webhooks.form(self.status_url, form, method=self.status_method))
-            self.changed()
+        return await self.carrier.webhooks.form(self.status_url, fields, method=self.status_method)
 
     async def ask(self, source: Fetch) -> Request:
         request = await self.carrier.webhooks.form(

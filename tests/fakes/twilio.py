@@ -11,15 +11,14 @@ import hashlib
 import json
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import pybase64
-from tests.fakes.calls import FakeCall, FakeCarrier
+from tests.fakes.calls import Answer, FakeCall, FakeCarrier
 from tests.fakes.codecs import codec
 from tests.fakes.pace import Pace
 from tests.fakes.streams import CallStream, StreamOrder
@@ -37,26 +36,13 @@ _FIELDS: dict[str, frozenset[str]] = {
     "clear": frozenset({"event", "streamSid"}),
 }
 
-Outcome = Literal["answered", "busy", "no-answer", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What becomes of a call that is placed by REST: after ``ring_s`` the outcome, and after ``amd_s`` more the
-    answering-machine detection says ``answered_by``."""
-
-    outcome: Outcome = "answered"
-    ring_s: float = 0.0
-    answered_by: str = "human"
-    amd_s: float = 0.0
-
 
 class FakeTwilio(FakeCarrier):
     """An account, on real sockets: ``async with FakeTwilio() as twilio``; its REST API is at ``api_url``.
 
     ``insecure`` also dials ``ws`` and says nothing of it; the handshake is signed for ``wss`` in any case. ``hosts``
     maps a public origin, ``https://…``, to where it is served, as a TLS proxy does. ``shared_key`` is the id and secret
-    of a webhook SharedKey that signs in place of the auth token. ``answers`` is scripted by the number called.
+    of a webhook SharedKey that signs in place of the auth token.
     """
 
     user_agent = "TwilioProxy/1.1"
@@ -76,7 +62,6 @@ class FakeTwilio(FakeCarrier):
         self.auth_token = auth_token
         self.account_sid = account_sid
         self.shared_key = shared_key
-        self.answers: dict[str, Answer] = {}
         self.placed: asyncio.Queue[TwilioCall] = asyncio.Queue()
         self.rest = TwilioRest(self)
 

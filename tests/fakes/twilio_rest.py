@@ -10,6 +10,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from tests.fakes.calls import Answer
 from tests.fakes.faults import Faults, Served
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class TwilioRest(Faults):
         return call
 
     async def _create(self, request: web.Request) -> web.Response:
-        from tests.fakes.twilio import Answer, TwilioCall, source_of
+        from tests.fakes.twilio import TwilioCall, source_of
 
         fields = await request.post()
         form = {name: str(value) for name, value in fields.items()}
