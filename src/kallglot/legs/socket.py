@@ -63,6 +63,8 @@ class StreamSocket(WSListener):
         self._codec: Dialect | None = None
         self._arrival: Arrival | None = None
         self._outlet: Mp3Outlet | None = None
+        self._joining: asyncio.Task[None] | None = None
+        """The call is being told of: its audio does not wait for the database."""
         self._fragments: list[bytes] = []
         self._fragment_type = WSMsgType.TEXT
         self._early: list[tuple[WSMsgType, bytes]] | None = []
@@ -232,13 +234,15 @@ class StreamSocket(WSListener):
                 live.hold(self.participant_id, True)
             if self._arrival.muted:
                 live.mute(self.participant_id, True)
-            await self._door.telephony.joined(self._arrival, self.participant_id)
+            self._joining = asyncio.create_task(self._door.telephony.joined(self._arrival, self.participant_id))
         early, self._early = self._early or [], None
         for kind, data in early:
             self._receive(kind, data)
 
     async def _detach(self, live: LiveSession) -> None:
         await self._door.switchboard.disconnect(live, self)
+        if self._joining is not None:
+            await asyncio.wait([self._joining])
         if self._arrival is not None and self._door.left(self):
             await self._door.telephony.left(self._arrival, hung_up=self._hung_up)
 
