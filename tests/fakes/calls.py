@@ -161,13 +161,13 @@ class FakeCall(ABC):
     def heard(self, from_s: float | None = None, to_s: float | None = None, rate_hz: int = 8000) -> bytes:
         """PCM that the caller heard between two moments: at first from the first sound to now, silence in the gaps."""
         now_s = self.pace.now_s()
-        parts = [(stream, stream.played.heard(now_s)) for stream in self.streams]
         if from_s is None:
-            from_s = min((heard[0].at_s for _, heard in parts if heard), default=now_s)
+            begun = [stream.played.first_s for stream in self.streams]
+            from_s = min((at_s for at_s in begun if at_s is not None), default=now_s)
         to_s = min(now_s, now_s if to_s is None else to_s)
         total = np.zeros(max(0, round((to_s - from_s) * rate_hz)), np.int32)
-        for stream, heard in parts:
-            if heard:
+        for stream in self.streams:
+            if stream.played.first_s is not None:
                 pcm = resampled(stream.played.window(from_s, to_s), stream.played.rate_hz, rate_hz)
                 samples = np.frombuffer(pcm, np.int16)[: len(total)]
                 total[: len(samples)] += samples

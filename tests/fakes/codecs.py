@@ -109,4 +109,5 @@ class _L16:
     def encode(self, pcm: bytes) -> bytes:
         return pcm if self._little_endian else audioop.byteswap(pcm, 2)
 
-    decode = encode
+    def decode(self, payload: bytes) -> bytes:
+        return self.encode(payload)

@@ -28,6 +28,7 @@ class PlayoutClock:
         self.rate_hz = rate_hz
         self._limit_s = limit_s
         self._free_at_s = 0.0
+        self._taken_s = 0.0
         self._played: list[Heard] = []
         self._marks: deque[tuple[float, str]] = deque()
 
@@ -43,6 +44,7 @@ class PlayoutClock:
         if taken:
             self._played.append(Heard(start_s, taken))
             self._free_at_s = start_s + self._seconds(taken)
+            self._taken_s += self._seconds(taken)
         return self._seconds(pcm) - self._seconds(taken)
 
     def mark(self, name: str, now_s: float) -> None:
@@ -62,6 +64,7 @@ class PlayoutClock:
 
     def clear(self, now_s: float) -> list[str]:
         """Nothing queued is played any more; the marks that return for it, in order."""
+        self._taken_s -= self.queued_s(now_s)
         while self._played and self._played[-1].at_s >= now_s:
             self._played.pop()
         if self._played:
@@ -88,7 +91,12 @@ class PlayoutClock:
 
     def heard_s(self, now_s: float) -> float:
         """Seconds of audio played by now, silence that was sent included."""
-        return sum(self._seconds(part.pcm) for part in self.heard(now_s))
+        return max(0.0, self._taken_s - self.queued_s(now_s))
+
+    @property
+    def first_s(self) -> float | None:
+        """When the first sound was heard, or will be."""
+        return self._played[0].at_s if self._played else None
 
     def window(self, from_s: float, to_s: float) -> bytes:
         """PCM of that time, with silence where nothing was played."""

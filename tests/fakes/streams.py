@@ -271,12 +271,13 @@ class CallStream(ABC):
     def frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         if kind == WSMsgType.CLOSE:
-            self.close_code = int(frame.get_close_code())
+            code: Any = frame.get_close_code()
+            self.close_code = int(getattr(code, "value", code))
             if not self._goodbye:
                 self.over = self.over or "peer"
                 self._goodbye = True
                 with suppress(Exception):
-                    transport.send_close(WSCloseCode(self.close_code) if self.close_code else WSCloseCode.OK)
+                    transport.send_close(code if self.close_code else WSCloseCode.OK)
             transport.disconnect()
         elif kind in (WSMsgType.PING, WSMsgType.PONG):
             if not frame.fin:

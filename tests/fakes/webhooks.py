@@ -110,6 +110,7 @@ class Webhooks:
         timeout = httpx.Timeout(overrides.read_s, connect=overrides.connect_s)
         give_up_s = asyncio.get_running_loop().time() + overrides.total_s
         location: str | None = None
+        done = Request(method, url, fields, content)
         for attempt in range(1, overrides.retries + 2):
             done = Request(method, url, fields, content, attempt)
             try:

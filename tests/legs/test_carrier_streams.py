@@ -251,9 +251,16 @@ def test_mp3_when_asked_for() -> None:
 
 def test_mp3_when_the_carrier_complains_and_nobody_said_rtp() -> None:
     codec = telnyx()
+    codec.audio(CUSTOMER, "agent", "turn_1", MULAW, 0)
     trouble = {"event": "error", "stream_id": "s", "payload": {"code": 100005, "title": "rate_limit_reached"}}
     assert receive(codec, trouble) == []
     assert codec.packing is not None
+    assert len(codec.packing.take(0)) == 320
+    heard = telnyx()
+    for n in range(300):
+        heard.audio(CUSTOMER, "agent", "turn_1", MULAW, n)
+    receive(heard, trouble)
+    assert heard.packing is None
     sure = telnyx(bidirectional_mode="rtp")
     receive(sure, trouble)
     assert sure.packing is None

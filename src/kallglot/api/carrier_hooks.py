@@ -247,7 +247,7 @@ async def _told(given: ApiServices, call: Call, change: CallChange) -> None:
         session = await unit.sessions.get(after.session_id, after.organization_id, after.livemode)
     if session is not None:
         role = next((one.role for one in session.participants if one.id == after.participant_id), "customer")
-        await given.sessions.end(session, _HANGUP_REASONS[role])
+        given.sessions.end_soon(session, _HANGUP_REASONS[role])
 
 
 async def _next(given: ApiServices, connection: Connection, call: Call) -> Response:

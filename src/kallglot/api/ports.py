@@ -266,6 +266,10 @@ class SessionControl(Protocol):
         """Ends the session, live or not, and returns it as stored. Ending an ended one returns it unchanged."""
         ...
 
+    def end_soon(self, session: Session, reason: EndReason) -> None:
+        """The same, for who cannot wait until what was said is transcribed."""
+        ...
+
 
 class Recordings(Protocol):
     """The files behind recordings."""

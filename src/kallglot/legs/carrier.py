@@ -112,7 +112,7 @@ class CarrierCodec:
             self._stopped = True
             return (*self._rest(), HungUp())
         if event == "error" and message.payload is not None:
-            return self._trouble(message.payload.code, message.payload.title)
+            return self._trouble(message.payload.code, message.payload.title, now_ms)
         return ()
 
     def _unknown(self, data: bytes) -> bool:
@@ -128,7 +128,7 @@ class CarrierCodec:
     def _rest(self) -> Sequence[Command]:
         return ()
 
-    def _trouble(self, code: int, title: str) -> Sequence[Command]:
+    def _trouble(self, code: int, title: str, now_ms: float) -> Sequence[Command]:
         return ()
 
     def _audio(self, media: Media) -> Audio:

@@ -282,6 +282,8 @@ class StreamSocket(WSListener):
                 self._send(WSMsgType.TEXT, error)
             if self._bad.too_many(now):
                 self.close(1008, "too many bad messages")
+        if self._outlet is not None:
+            self._outlet.added()
         wait = self._all.take(now)
         if wait > 0:
             self._hold("pace", True)

@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 
 MP3_LEAD_MS: Final = 2500
 """Audio is handed out so far ahead in mp3 mode, where a message a second is all there is."""
+SURE_MS: Final = 5000
+"""So much was sent without a complaint: it is heard."""
+MOST_COMPLAINTS: Final = 3
+"""That are worth a line in the log."""
 MP3_EVERY_MS: Final = 1050.0
 MP3_GATHER_MS: Final = 60.0
 MP3_RATE: Final = 8000
@@ -53,19 +57,24 @@ class TelnyxCodec(CarrierCodec):
         output = OutputFormat(_name(coded, little), sink.sample_rate_hz)
         super().__init__(bound, output, source, head=b'{"event":"media","media":{"payload":"', stream_field=b"")
         self._order: Reorder[Media] = Reorder()
-        self._sure = mode == "rtp"
         self._packing: Packing | None = None
+        self._unsure = bytearray() if mode is None and output.encoding == "mulaw" else None
+        """What was sent as long as it is not known that it is heard."""
+        self._complaints = 0
         if mode == "mp3":
             self._pack()
-        self._may_pack = output.encoding == "mulaw"
 
     @property
     def packing(self) -> Packing | None:
         """Set in mp3 mode: what waits to be made an MP3 file."""
         return self._packing
 
-    def _pack(self) -> None:
-        self._packing = Packing()
+    def _pack(self, sent_ms: float = float("-inf")) -> None:
+        """``sent_ms``: when something was sent last."""
+        unheard, self._unsure = self._unsure, None
+        self._packing = Packing(sent_ms)
+        if unheard:
+            self._packing.add(mulaw_to_pcm(bytes(unheard)), sent_ms)
         self.output = replace(self.output, lead_ms=MP3_LEAD_MS)
 
     def _media(self, media: Media, message: Message) -> Sequence[Command]:
@@ -87,15 +96,21 @@ class TelnyxCodec(CarrierCodec):
                     raise
         return done
 
-    def _trouble(self, code: int, title: str) -> Sequence[Command]:
-        log.warning("a Telnyx stream says: %d %s", code, title[:80])
-        if not self._sure and self._packing is None and self._may_pack and code in _COMPLAINTS:
+    def _trouble(self, code: int, title: str, now_ms: float) -> Sequence[Command]:
+        self._complaints += 1
+        if self._complaints <= MOST_COMPLAINTS:
+            log.warning("a Telnyx stream says: %d %s", code, title[:80])
+        if self._unsure is not None and code in _COMPLAINTS:
             log.warning("the stream was not opened with bidirectionalMode=rtp; going on in mp3 mode")
-            self._pack()
+            self._pack(now_ms)
         return ()
 
     def _messages(self, payload: bytes, duration_ms: float, now_ms: float) -> Sequence[bytes]:
         if self._packing is None:
+            if self._unsure is not None:
+                self._unsure += payload
+                if len(self._unsure) > SURE_MS * 8:
+                    self._unsure = None
             return super()._messages(payload, duration_ms, now_ms)
         self._packing.add(mulaw_to_pcm(payload), now_ms)
         return ()
@@ -113,10 +128,10 @@ class TelnyxCodec(CarrierCodec):
 class Packing:
     """PCM at :data:`MP3_RATE` that is gathered for one message a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_ms: float) -> None:
         self._pcm = bytearray()
         self._first_ms = 0.0
-        self._last_ms = float("-inf")
+        self._last_ms = last_ms
         self.generation = 0
         """Goes up when what was gathered is dropped."""
 

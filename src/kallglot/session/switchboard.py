@@ -173,6 +173,12 @@ class Switchboard:
                 self._chore(self.on_ended(ended or stored))
             return ended or stored
 
+    def end_soon(self, session: Session, reason: EndReason) -> None:
+        self._chore(self._end(session, reason))
+
+    async def _end(self, session: Session, reason: EndReason) -> None:
+        await self.end(session, reason)
+
     # Inside
 
     def _lock(self, session_id: str) -> asyncio.Lock:

@@ -25,10 +25,7 @@ class SqlCallRows:
     async def add(self, call: Call, events: Sequence[Event] = ()) -> Call:
         dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
         added = await self._connection.execute(
-            dialect.insert(calls)
-            .values(asdict(call))
-            .on_conflict_do_nothing()
-            .returning(calls.c.id)
+            dialect.insert(calls).values(asdict(call)).on_conflict_do_nothing().returning(calls.c.id)
         )
         if added.scalar_one_or_none() is None:
             known = await self.by_id(call.id) or await self.by_carrier_id(call.carrier, call.carrier_call_id or "")
