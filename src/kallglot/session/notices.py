@@ -22,6 +22,6 @@ def notices(session: Session, *, recorded: bool) -> list[Warned]:
         unavailable("translation.formality was stored, but translations don't follow it yet.")
     if session.webhook_url is not None:
         unavailable("webhook_url was stored, but no webhooks are sent yet.")
-    if session.carrier is not None:
-        unavailable(f"Nothing is dialled or answered at {session.carrier} yet; audio comes over this stream.")
+    if session.carrier == "sip":
+        unavailable("Nothing is dialled or answered by SIP yet; audio comes over this stream.")
     return found
