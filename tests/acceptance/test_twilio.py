@@ -22,6 +22,7 @@ from tests.acceptance.telephony import (
     post,
     scripted,
 )
+from tests.acceptance.test_recording import recordings
 from tests.fakes.twilio import ACCOUNT_SID, AUTH_TOKEN, Answer, FakeTwilio
 from tests.fakes.verbs import Dial
 from tests.serverprocess import ServerProcess
@@ -80,6 +81,9 @@ async def test_a_call_comes_in_is_translated_both_ways_and_ends(server: ServerPr
     assert not call.errors
     transcript = await get(server, f"/v1/sessions/{session['id']}/transcript")
     assert [turn["speaker"] for turn in transcript["turns"]] == ["customer", "agent"]
+    sound = await recordings(server, session["id"])
+    assert sound["mixed"].span(0, 500)[2] == pytest.approx(0.6, abs=0.05)
+    assert sound["heard"].slots(0, 440)
 
 
 async def test_a_request_that_is_not_signed_learns_nothing(server: ServerProcess, twilio: FakeTwilio) -> None:
@@ -168,6 +172,21 @@ async def test_a_call_is_placed_held_and_hung_up(server: ServerProcess, twilio: 
     await colleague.until("session.ended")
 
 
+async def test_an_order_whose_answer_is_lost_is_one_call(server: ServerProcess, twilio: FakeTwilio) -> None:
+    connection_id = await connected(server, CONNECTION)
+    routing = {"connection_id": connection_id, "direction": "outbound"}
+    body = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en", "routing": routing}
+    session = await post(server, "/v1/sessions", body)
+    twilio.rest.fail_next("POST", "/Calls.json", "drop")
+    placed = await post(server, f"/v1/sessions/{session['id']}/dial", {"to": "+4930901820", "from": NUMBER})
+    call = await twilio.outgoing()
+    await call.streaming()
+    assert placed["provider_call_id"] == call.sid
+    assert len(twilio.calls) == 1
+    await post(server, f"/v1/calls/{placed['id']}/hangup")
+    assert await call.ended() == "completed"
+
+
 @pytest.mark.parametrize(("outcome", "status"), [("busy", "busy"), ("no-answer", "no_answer"), ("failed", "failed")])
 async def test_nobody_answers(server: ServerProcess, twilio: FakeTwilio, outcome: str, status: str) -> None:
     connection_id = await connected(server, CONNECTION)
@@ -203,13 +222,16 @@ async def test_a_transfer_that_fails_comes_back_into_the_session(server: ServerP
     await call.hang_up()
 
 
-async def test_twenty_calls_come_back_after_a_restart(server: ServerProcess, twilio: FakeTwilio) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+async def test_twenty_calls_come_back_after_a_restart(server: ServerProcess, twilio: FakeTwilio, killed: bool) -> None:
     connection_id = await connected(server, CONNECTION)
     calls = [await twilio.incoming(voice(server, connection_id), to=NUMBER) for _ in range(20)]
     await asyncio.gather(*(call.streaming() for call in calls))
     for call in calls:
         call.say(SPEECH + SILENCE)
     await asyncio.gather(*(call.said() for call in calls))
+    if killed:
+        await asyncio.to_thread(server.kill)
     await asyncio.to_thread(server.restart)
     await asyncio.gather(*(call.streaming(2, within_s=30) for call in calls))
     for call in calls:
