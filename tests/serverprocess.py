@@ -36,6 +36,9 @@ class ServerProcess:
             "KALLGLOT_PORT": str(self.port),
             "KALLGLOT_DATA_DIR": str(data),
             "KALLGLOT_BOOTSTRAP_API_KEY": api_key,
+            # Nobody's telephone rings because of a test.
+            "KALLGLOT_TWILIO_API_URL": "http://127.0.0.1:9",
+            "KALLGLOT_TELNYX_API_URL": "http://127.0.0.1:9",
             **({"KALLGLOT_SCRIPTED_ENGINES": str(scripted)} if scripted else {}),
             **(settings or {}),
         }

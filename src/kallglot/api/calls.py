@@ -46,7 +46,7 @@ async def dial(
     session = await find(given, caller, session_id)
 
     async def work(finish: Finish) -> tuple[int, bytes]:
-        call = await _order(given, session, asked, request.headers.get("idempotency-key"))
+        call = await _order(given, session, asked, _call_id(request, body))
         return await _placed(given, call, finish)
 
     return await given.idempotency.run(request, caller.key, body, work)
@@ -153,7 +153,7 @@ async def transfer(
     )
 
     async def work(finish: Finish) -> tuple[int, bytes]:
-        placed = await _order(given, session, second, request.headers.get("idempotency-key"))
+        placed = await _order(given, session, second, _call_id(request, body))
         return await _placed(given, placed, finish, 200)
 
     return await given.idempotency.run(request, caller.key, body, work)
@@ -198,13 +198,12 @@ async def _placed(given: ApiServices, call: Call, finish: Finish, status: int = 
     return status, answer
 
 
-async def _order(given: ApiServices, session: Session, asked: Dial, key: str | None) -> Call:
-    """The call that is to be made. The same request, with its Idempotency-Key, is the same call even after a crash."""
+async def _order(given: ApiServices, session: Session, asked: Dial, call_id: str) -> Call:
+    """The call that is to be made."""
     if session.status in ("ending", "ended"):
         raise KallglotError("session_already_ended", "The session has ended.")
     participant = _participant(session, asked.participant)
     carrier, connection_id, number = await _line(given, session, asked.from_)
-    call_id = new_id(CALL) if key is None else f"{CALL}{_ulid(session.id, key)}"
     return Call(
         id=call_id,
         session_id=session.id,
@@ -250,7 +249,7 @@ async def _line(given: ApiServices, session: Session, from_: str | None) -> tupl
             raise KallglotError("routing_unavailable", message, param="from")
         connection = None
         for candidate in (named, None if owned is None else owned.connection_id):
-            if connection is None and isinstance(candidate, str):
+            if (connection is None or not connection.active) and isinstance(candidate, str):
                 connection = await unit.connections.get(candidate, *owner)
         if connection is None or not connection.active:
             connection = await unit.connections.default(*owner)
@@ -269,8 +268,13 @@ async def _line(given: ApiServices, session: Session, from_: str | None) -> tupl
     return connection.carrier, connection.id, number
 
 
-def _ulid(session_id: str, key: str) -> str:
-    return str(ULID.from_bytes(hashlib.sha256(f"{session_id} {key}".encode()).digest()[:16]))
+def _call_id(request: Request, body: dict[str, Any]) -> str:
+    """The same request, with its Idempotency-Key, is the same call even after a crash."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return new_id(CALL)
+    named = json.dumps([request.url.path, key, body], sort_keys=True)
+    return f"{CALL}{ULID.from_bytes(hashlib.sha256(named.encode()).digest()[:16])}"
 
 
 async def _find(given: ApiServices, caller: Caller, call_id: str) -> Call:

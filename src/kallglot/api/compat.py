@@ -87,10 +87,20 @@ def describe(create_session: dict[str, Any]) -> None:
     }
 
 
+_OF_CALL: Final = {
+    "queued": "connecting",
+    "ringing": "connecting",
+    "in_progress": "connected",
+    "completed": "disconnected",
+}
+
+
 def answered(session: Session, view: dict[str, Any]) -> dict[str, Any]:
     """The session in the form it was asked for: ``provider`` nested where it was created so."""
     if session.provider is None:
         return view
     status = {"created": "pending", "ended": "disconnected"}.get(session.status, "connected")
+    if view["call"] is not None:
+        status = _OF_CALL.get(view["call"]["status"], "failed")
     kept = {name: value for name, value in session.provider.items() if name != "credentials"}
     return {**view, "provider": {**kept, "status": status}}

@@ -79,8 +79,11 @@ class Exchange:
     # Placing
 
     async def dial(self, call: Call) -> Call:
-        """Places a call that is to be made. The same call again is placed once. Raises :class:`CarrierError`."""
+        """Places a call that is to be made. The same call again is placed once. Raises :class:`CarrierError`, for one that
+        was refused before too."""
         stored = await self.calls.add(call, changes(None, call, self._clock.now()))
+        if stored.status == "failed" and stored.carrier_call_id is None:
+            raise CarrierError("The carrier did not take this call.", code=stored.hangup_cause)
         if stored.carrier_call_id is not None or stored.over:
             return stored
         client = await self._client(stored)
@@ -107,7 +110,14 @@ class Exchange:
             await self._update(stored.id, CallChange("", "failed", hangup_cause=error.code or "carrier_error"))
             raise
         # Its callbacks may have come before the answer.
-        return await self._update(stored.id, CallChange(carrier_call_id)) or stored
+        placed = await self._update(stored.id, CallChange(carrier_call_id)) or stored
+        if placed.over and placed.hangup_cause == "hangup":
+            # We hung up before there was anything to hang up at the carrier.
+            try:
+                await client.hang_up(placed)
+            except CarrierError as error:
+                log.warning("call %s could not be hung up: %s", placed.id, error.message)
+        return placed
 
     def stream(self, call: Call) -> Stream:
         token, _ = self._tokens.issue(call.session_id, call.livemode)

@@ -80,5 +80,5 @@ class SqlCallRows:
         return None if row is None else Call(**row)  # pyright: ignore[reportArgumentType]
 
     async def _all(self, query: Select[Any]) -> list[Call]:
-        found = await self._connection.execute(query.order_by(calls.c.id))
+        found = await self._connection.execute(query.order_by(calls.c.created_at, calls.c.id))
         return [Call(**row) for row in found.mappings()]  # pyright: ignore[reportArgumentType]

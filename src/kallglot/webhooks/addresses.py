@@ -13,10 +13,14 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64: Final = IPv6Network("64:ff9b::/96")
 _NEVER: Final[tuple[Network, ...]] = (
     *map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4")),
     *map(IPv6Network, ("::/96", "fec0::/10", "2001:2::/48", "2001:10::/28", "2001:20::/28", "100::/64", "5f00::/16")),
+    # A site's own NAT64, whose IPv4 address may be anywhere in it (RFC 8215); documentation (RFC 9637).
+    *map(IPv6Network, ("64:ff9b:1::/48", "3fff::/20")),
+    # Azure's metadata, public by its looks.
+    IPv4Network("168.63.129.16/32"),
 )
 
 
@@ -27,7 +31,7 @@ def networks(text: str) -> tuple[Network, ...]:
 
 def is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address):
-        if any(address in network for network in _NAT64):
+        if address in _NAT64:
             return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
         inner = address.ipv4_mapped or address.sixtofour
         if inner is not None:
@@ -44,16 +48,19 @@ def is_public(address: Address) -> bool:
 
 def allowed(address: Address, exceptions: Iterable[Network]) -> bool:
     """``exceptions`` are an operator's own networks."""
-    return is_public(address) or any(
-        address.version == network.version and address in network for network in exceptions
-    )
+    return is_public(address) or _excepted(address, exceptions)
 
 
-def chosen(found: Sequence[str], exceptions: Iterable[Network]) -> str | None:
+def chosen(found: Sequence[str], exceptions: Iterable[Network], *, public: bool = True) -> str | None:
     """The address to connect to, of those that a name leads to; None where any of them is forbidden: a name that leads
-    to both is a trap."""
+    to both is a trap. ``public`` False: to the exceptions only."""
     exceptions = tuple(exceptions)
+    may = allowed if public else _excepted
     addresses = [ip_address(text.partition("%")[0]) for text in found]
-    if not addresses or not all(allowed(address, exceptions) for address in addresses):
+    if not addresses or not all(may(address, exceptions) for address in addresses):
         return None
     return str(addresses[0])
+
+
+def _excepted(address: Address, exceptions: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in exceptions)

@@ -35,29 +35,32 @@ class SafeClient:
 
     def __init__(self, exceptions: Iterable[Network] = ()) -> None:
         self._exceptions = tuple(exceptions)
-        self._pool: httpcore.AsyncConnectionPool | None = None
+        self._pools: dict[bool, httpcore.AsyncConnectionPool] = {}
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Answer:
         """Raises :class:`Unreachable`."""
         try:
             parsed = httpcore.URL(url)
-        except (ValueError, UnicodeError):
+        except (ValueError, TypeError):
             raise Unreachable("The URL cannot be read.") from None
         if parsed.scheme not in (b"https", b"http") or not parsed.host:
             raise Unreachable("An https URL is expected.")
-        if not self._exceptions and (parsed.scheme != b"https" or (parsed.port or 443) not in _PORTS):
+        usual = parsed.scheme == b"https" and (parsed.port or 443) in _PORTS
+        if not usual and not self._exceptions:
             raise Unreachable("An https URL on port 443 or 8443 is expected.")
-        sent = {"user-agent": "Kallglot", "content-type": "application/json", **headers}
+        # httpcore adds neither of them to a request that is made by hand.
+        own = {"host": _host(parsed).decode(), "content-length": str(len(body))}
+        sent = {**own, "user-agent": "Kallglot", "content-type": "application/json", **headers}
         request = httpcore.Request(
             "POST",
             parsed,
-            headers=[(b"host", _host(parsed)), *((name.encode(), value.encode()) for name, value in sent.items())],
+            headers=[(name.encode(), value.encode()) for name, value in sent.items()],
             content=body,
             extensions={"timeout": dict.fromkeys(("read", "write", "pool"), timeout_s) | {"connect": CONNECT_SECONDS}},
         )
         try:
             async with asyncio.timeout(timeout_s):
-                response = await self._connections().handle_async_request(request)
+                response = await self._connections(usual).handle_async_request(request)
                 try:
                     return Answer(response.status, _headers(response), await _read(response))
                 finally:
@@ -68,25 +71,26 @@ class SafeClient:
             raise Unreachable(f"The connection failed: {type(error).__name__}.") from None
 
     async def close(self) -> None:
-        if self._pool is not None:
-            await self._pool.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
 
-    def _connections(self) -> httpcore.AsyncConnectionPool:
-        if self._pool is None:
-            self._pool = httpcore.AsyncConnectionPool(
+    def _connections(self, public: bool) -> httpcore.AsyncConnectionPool:
+        if public not in self._pools:
+            self._pools[public] = httpcore.AsyncConnectionPool(
                 ssl_context=ssl.create_default_context(),
                 max_connections=100,
                 keepalive_expiry=15,
-                network_backend=_Checked(self._exceptions),
+                network_backend=_Checked(self._exceptions, public),
             )
-        return self._pool
+        return self._pools[public]
 
 
 class _Checked(httpcore.AsyncNetworkBackend):
     """Looks a name up itself and connects to what it found: a name that changes in between changes nothing."""
 
-    def __init__(self, exceptions: tuple[Network, ...]) -> None:
+    def __init__(self, exceptions: tuple[Network, ...], public: bool) -> None:
         self._exceptions = exceptions
+        self._public = public
         self._real = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
 
     async def connect_tcp(
@@ -102,7 +106,7 @@ class _Checked(httpcore.AsyncNetworkBackend):
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             raise Unreachable("The name of the host leads nowhere.") from None
-        address = chosen([str(entry[4][0]) for entry in found], self._exceptions)
+        address = chosen([str(entry[4][0]) for entry in found], self._exceptions, public=self._public)
         if address is None:
             raise Unreachable("The host has an address that nothing is sent to: it is not public.")
         return await self._real.connect_tcp(address, port, timeout, local_address, socket_options)
@@ -121,7 +125,8 @@ async def _read(response: httpcore.Response) -> bytes:
 
 
 def _host(url: httpcore.URL) -> bytes:
-    return url.host if url.port is None else b"%b:%d" % (url.host, url.port)
+    host = b"[%b]" % url.host if b":" in url.host else url.host
+    return host if url.port is None else b"%b:%d" % (host, url.port)
 
 
 def _headers(response: httpcore.Response) -> dict[str, str]:
