@@ -256,3 +256,24 @@ async def test_fifty_times_the_same_request_is_one_session(scripted_server: Serv
     assert len({response.content for response in found}) == 1
     assert sum("idempotent-replayed" in response.headers for response in found) == 49
     assert after - before == 1
+
+
+async def test_a_carriers_stream_whose_address_has_a_token(scripted_server: ServerProcess) -> None:
+    """It is taken for a native one until it speaks; what it says at once, and goes on saying, is all heard."""
+    async with scripted_server.rest() as rest:
+        body = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en"}
+        session = (await rest.post("/v1/sessions", json=body)).raise_for_status().json()
+        stream = session["stream"]
+        media = {"track": "inbound", "payload": base64.b64encode(LOUD).decode()}
+        agent = await StreamClient.open(stream["url"], stream["token"], "&participant=agent")
+        async with agent, await StreamClient.open(stream["url"], stream["token"]) as carrier:
+            await agent.until("session.ready")
+            start = {"call_control_id": f"v3:{session['id']}", "media_format": {"encoding": "PCMU"}}
+            await carrier.send({"event": "connected", "version": "1.0.0"})
+            await carrier.send({"event": "start", "stream_id": "s", "start": start})
+            for n in range(60):
+                chunk = media if n < 30 else media | {"payload": base64.b64encode(SILENT).decode()}
+                await carrier.send({"event": "media", "media": chunk | {"chunk": n, "timestamp": n * 20}})
+            assert (await agent.until("transcript.final"))["speaker"] == "customer"
+        (call,) = (await rest.get(f"/v1/sessions/{session['id']}/calls")).json()["data"]
+    assert call["provider_call_id"] == f"v3:{session['id']}"

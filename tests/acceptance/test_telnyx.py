@@ -21,7 +21,7 @@ from tests.acceptance.telephony import (
     post,
     scripted,
 )
-from tests.fakes.telnyx import API_KEY, FakeTelnyx, TelnyxCall
+from tests.fakes.telnyx import ACCOUNT_ID, API_KEY, FakeTelnyx, TelnyxCall
 from tests.fakes.telnyx import CONNECTION_ID as APP_ID
 from tests.fakes.verbs import Dial
 from tests.serverprocess import ServerProcess
@@ -43,7 +43,13 @@ def server(tmp_path: Path, telnyx: FakeTelnyx) -> Iterator[ServerProcess]:
 
 
 async def connection(server: ServerProcess, telnyx: FakeTelnyx) -> str:
-    account = {"carrier": "telnyx", "api_key": API_KEY, "public_key": telnyx.public_key, "call_control_app_id": APP_ID}
+    account = {
+        "carrier": "telnyx",
+        "api_key": API_KEY,
+        "public_key": telnyx.public_key,
+        "call_control_app_id": APP_ID,
+        "account_sid": ACCOUNT_ID,
+    }
     connection_id = await connected(server, account)
     telnyx.event_url = hook(server, connection_id, "events")
     return connection_id
@@ -89,6 +95,23 @@ async def test_a_texml_call(
     assert await events(server, session["id"]) == ["connecting", "connected", "disconnected"]
     assert (await get(server, f"/v1/sessions/{session['id']}"))["end_reason"] == "customer_hangup"
     assert not call.errors
+
+
+async def test_a_texml_call_is_controlled_by_texml(server: ServerProcess, telnyx: FakeTelnyx) -> None:
+    connection_id = await connection(server, telnyx)
+    call = await telnyx.incoming(
+        hook(server, connection_id, "voice"), to=NUMBER, status_callback=hook(server, connection_id, "status")
+    )
+    await call.streaming()
+    session = await newest_session(server)
+    telnyx.dials["+4930901821"] = Dial("busy")
+    path = f"/v1/calls/{session['call']['id']}"
+    await post(server, f"{path}/transfer", {"to": "+4930901821"})
+    await call.streaming(2)
+    assert (await get(server, path))["transfer"]["status"] == "failed"
+    await post(server, f"{path}/hangup")
+    assert await call.ended() == "completed"
+    assert call.commands == []
 
 
 async def test_a_call_control_call(server: ServerProcess, telnyx: FakeTelnyx) -> None:

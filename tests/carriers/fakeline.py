@@ -41,6 +41,9 @@ class FakeLine:
         self.streams.append(stream)
         self._ask("answer", call)
 
+    async def reject(self, carrier_call_id: str, *, busy: bool) -> None:
+        self.asked.append(("reject busy" if busy else "reject", carrier_call_id))
+
     async def close(self) -> None:
         self.closed = True
 

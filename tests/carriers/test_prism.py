@@ -184,6 +184,7 @@ async def test_telnyx(telnyx: str, specs: Path) -> None:
         )
         await one.hang_up(which)
     await one.restream(texml, ORDER.stream, ORDER.answer_url)
+    await one.reject(call.carrier_call_id or "", busy=True)
     await one.close()
 
     assert not violations
@@ -196,8 +197,9 @@ async def test_telnyx(telnyx: str, specs: Path) -> None:
         "transfer": "TransferCallRequest",
         "hangup": "HangupRequest",
         "texml": "UpdateCallRequest",
+        "reject": "RejectRequest",
     }
-    assert [kind for kind, _ in sent] == [*list(known)[:6], "texml", "texml", "texml"]
+    assert [kind for kind, _ in sent] == [*list(known)[:6], "texml", "texml", "texml", "reject"]
     for kind, fields in sent:
         assert fields <= set(schemas[known[kind]]["properties"]), kind
 

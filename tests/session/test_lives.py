@@ -135,6 +135,23 @@ async def test_a_participant_on_hold_hears_music_and_nobody_hears_them(call: Cal
     assert {turn for _, _, turn, _ in customer.audio} == {call.journal.kept[-1].id}
 
 
+@pytest.mark.parametrize("original_audio", ["duck", "pass", "mute"])
+async def test_on_hold_nobodys_own_voice_is_heard(original_audio: str) -> None:
+    call = Call(a_session(translation={"original_audio": original_audio}, participants=(CUSTOMER, AGENT)))
+    customer, agent = FakeLeg("one", CUSTOMER.id), FakeLeg("two", AGENT.id)
+    await call.connect(customer)
+    live = await call.connect(agent)
+    live.hold(CUSTOMER.id, True)
+    loud = b"\x00\x40" * 160
+    for _ in range(50):
+        live.audio(agent, AGENT.id, loud, 8000, None)
+        live.tick()
+        call.clock.advance(TICK)
+    assert customer.audio
+    assert loud not in [payload for *_, payload in customer.audio]
+    await call.board.close()
+
+
 async def test_digits_are_heard_as_tones(call: Call) -> None:
     customer = FakeLeg("one", CUSTOMER.id)
     live = await call.connect(customer)

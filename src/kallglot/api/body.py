@@ -33,7 +33,7 @@ async def read_json(request: Request, *, optional: bool = False) -> dict[str, An
     if not isinstance(value, dict):
         raise KallglotError("invalid_json", f"The body must be a JSON object, got {type(value).__name__}.")
     found = cast("dict[str, Any]", value)
-    _check(found, "", 0)
+    check_storable(found)
     return found
 
 
@@ -45,7 +45,8 @@ def parse(model: type[Model], body: dict[str, Any]) -> Model:
         raise from_validation(error) from None
 
 
-def _check(value: Any, path: str, depth: int) -> None:
+def check_storable(value: Any, path: str = "", depth: int = 0) -> None:
+    """Raises ``invalid_field_value`` for text that no column holds, ``invalid_json`` for what is nested too deeply."""
     if depth > MAX_DEPTH:
         raise KallglotError("invalid_json", "The body is nested too deeply.")
     if isinstance(value, str):
@@ -55,11 +56,11 @@ def _check(value: Any, path: str, depth: int) -> None:
             )
     elif isinstance(value, dict):
         for key, inner in cast("dict[str, Any]", value).items():
-            _check(key, path or "body", depth)
-            _check(inner, f"{path}.{key}" if path else key, depth + 1)
+            check_storable(key, path or "body", depth)
+            check_storable(inner, f"{path}.{key}" if path else key, depth + 1)
     elif isinstance(value, list):
         for number, inner in enumerate(cast("list[Any]", value)):
-            _check(inner, f"{path}.{number}", depth + 1)
+            check_storable(inner, f"{path}.{number}", depth + 1)
 
 
 def _refuse_constant(name: str) -> Any:

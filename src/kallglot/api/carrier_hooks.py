@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -25,18 +27,22 @@ from kallglot.carriers.callbacks import (
     twilio_status,
 )
 from kallglot.carriers.client import CarrierError
-from kallglot.carriers.model import Call, Carrier, Connection
+from kallglot.carriers.model import Call, Connection
 from kallglot.carriers.notices import changes
 from kallglot.carriers.signatures import check_telnyx, check_twilio
 from kallglot.errors import KallglotError
 from kallglot.ids import CALL, new_id
-from kallglot.session.model import EndReason
+from kallglot.session.model import EndReason, Session
+from kallglot.texts import cleaned
 
 log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/carriers", include_in_schema=False)
 
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _MOST_FIELDS: Final = 300
+_LONGEST_SID: Final = 200
+_LONGEST: Final = 500
 _HANGUP_REASONS: Final[dict[str, EndReason]] = {"customer": "customer_hangup", "agent": "agent_hangup"}
 
 
@@ -46,13 +52,15 @@ async def voice(request: Request, carrier: str, connection_id: str) -> Response:
     given = services(request)
     connection, form = await _asked(request, given, carrier, connection_id)
     call_sid = form.get("CallSid", "")
-    if not call_sid:
+    if not 0 < len(call_sid) <= _LONGEST_SID:
         raise KallglotError("missing_required_field", "CallSid is required.", param="CallSid")
     known = await exchange_of(given).calls.by_carrier_id(connection.carrier, call_sid)
     if known is None:
         incoming = Incoming(call_sid, None, form.get("From"), form.get("To"))
         try:
-            known = await _received(given, connection, incoming)
+            # A call that TeXML answers is controlled by TeXML too, where we know the account.
+            by_texml = connection.carrier == "telnyx" and connection.settings.get("account_sid")
+            known = await _received(given, connection, incoming, "texml" if by_texml else None)
         except NoSession as refusal:
             log.warning("connection %s: a call is not taken: %s", connection.id, refusal)
             return _document(documents.reject(connection.carrier, "busy" if refusal.busy else "rejected"))
@@ -95,7 +103,7 @@ async def stream(request: Request, carrier: str, connection_id: str, call_id: st
     connection, form = await _asked(request, given, carrier, connection_id)
     call = await _call(given, connection, call_id)
     if not call.over:
-        await exchange_of(given).told(call, twilio_status(form))
+        call = await exchange_of(given).told(call, twilio_status(form)) or call
     return await _next(given, connection, call)
 
 
@@ -134,9 +142,10 @@ async def _authentic(
     request: Request, given: ApiServices, carrier: str, connection_id: str
 ) -> tuple[Connection, bytes]:
     """Raises ``connection_not_found`` for what names no active connection or is not signed by it."""
-    connection = await exchange_of(given).calls.connection(connection_id[:64])
+    connection = await exchange_of(given).calls.connection(connection_id) if _ID.fullmatch(connection_id) else None
     body = await request.body()
-    if connection is not None and connection.active and connection.carrier == carrier:
+    # A test key's connection reaches no carrier, and none reaches it.
+    if connection is not None and connection.livemode and connection.active and connection.carrier == carrier:
         headers = dict(request.headers)
         if carrier == "telnyx":
             genuine = check_telnyx(connection, body, headers, given.clock.now())
@@ -157,40 +166,44 @@ async def _asked(
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise KallglotError("unprocessable", "The body is not a form.") from None
-    return connection, dict(pairs)
+    return connection, {name: cleaned(value)[:_LONGEST] for name, value in pairs}
 
 
 async def _call(given: ApiServices, connection: Connection, call_id: str) -> Call:
-    found = await exchange_of(given).calls.get(call_id[:64])
+    found = await exchange_of(given).calls.get(call_id) if _ID.fullmatch(call_id) else None
     if found is None or found.connection_id != connection.id:
         raise KallglotError("call_not_found", "There is no such call.")
     return found
 
 
-async def _received(given: ApiServices, connection: Connection, incoming: Incoming) -> Call:
+async def _received(given: ApiServices, connection: Connection, incoming: Incoming, product: str | None = None) -> Call:
     """The call with its session, new or as somebody else has made them meanwhile. Raises :class:`NoSession`."""
-    exchange = exchange_of(given)
     now = given.clock.now()
-    carrier: Carrier = connection.carrier
 
-    def made(session_id: str) -> Call:
-        return Call(
-            id=new_id(CALL),
-            session_id=session_id,
-            organization_id=connection.organization_id,
-            livemode=connection.livemode,
-            carrier=carrier,
-            direction="inbound",
-            status="ringing",
-            created_at=now,
-            connection_id=connection.id,
-            carrier_call_id=incoming.carrier_call_id,
-            from_=incoming.from_,
-            to=incoming.to,
-            details={"managed": True},
-        )
+    def made(session: Session) -> Call:
+        return _inbound(connection, incoming, session.id, now, product)
 
-    return await session_for(given, exchange, connection, incoming, lambda session: made(session.id), changes)
+    return await session_for(given, exchange_of(given), connection, incoming, made, changes)
+
+
+def _inbound(
+    connection: Connection, incoming: Incoming, session_id: str, now: datetime, product: str | None = None
+) -> Call:
+    return Call(
+        id=new_id(CALL),
+        session_id=session_id,
+        organization_id=connection.organization_id,
+        livemode=connection.livemode,
+        carrier=connection.carrier,
+        direction="inbound",
+        status="ringing",
+        created_at=now,
+        connection_id=connection.id,
+        carrier_call_id=incoming.carrier_call_id,
+        from_=incoming.from_,
+        to=incoming.to,
+        details={"managed": True, **({} if product is None else {"product": product})},
+    )
 
 
 async def _answered(given: ApiServices, connection: Connection, incoming: Incoming) -> None:
@@ -198,11 +211,21 @@ async def _answered(given: ApiServices, connection: Connection, incoming: Incomi
     call = await exchange.calls.by_carrier_id("telnyx", incoming.carrier_call_id)
     try:
         call = call or await _received(given, connection, incoming)
-        await exchange.answer(call)
+        if call.connection_id == connection.id and not call.over and not await _session_over(given, call):
+            await exchange.answer(call)
     except NoSession as refusal:
         log.warning("connection %s: a call is not taken: %s", connection.id, refusal)
+        try:
+            await exchange.reject(connection, incoming.carrier_call_id, busy=refusal.busy)
+        except CarrierError as error:
+            _passed_on(error)
     except CarrierError as error:
-        # Telnyx asks again for what was not answered with 2xx.
+        _passed_on(error)
+
+
+def _passed_on(error: CarrierError) -> None:
+    """Telnyx asks again for what was not answered with 2xx; for a call that is gone it need not."""
+    if not error.gone:
         raise KallglotError("carrier_error", error.message) from None
 
 
@@ -213,7 +236,7 @@ async def _followed(given: ApiServices, connection: Connection, change: CallChan
         await _transfer_leg(given, connection, transferred, change)
         return
     if call is None and (named := change.state.get("call_id")) is not None:
-        call = await exchange.calls.get(named[:64])
+        call = await exchange.calls.get(named) if _ID.fullmatch(named) else None
     if call is not None and call.connection_id == connection.id:
         await _told(given, call, change)
 
@@ -221,7 +244,7 @@ async def _followed(given: ApiServices, connection: Connection, change: CallChan
 async def _transfer_leg(given: ApiServices, connection: Connection, call_id: str, change: CallChange) -> None:
     """The other end of a call's transfer: while it was not answered, its end is the transfer's failure."""
     exchange = exchange_of(given)
-    call = await exchange.calls.get(call_id[:64])
+    call = await exchange.calls.get(call_id) if _ID.fullmatch(call_id) else None
     if call is None or call.connection_id != connection.id:
         return
     transfer: Any = call.details.get("transfer") or {}
@@ -230,9 +253,12 @@ async def _transfer_leg(given: ApiServices, connection: Connection, call_id: str
     if change.status == "in_progress":
         await exchange.transferred(call, "answered")
     elif replace(call, status=change.status or call.status).over:
-        await exchange.transferred(call, change.hangup_cause or "failed")
         if not call.over and not await _session_over(given, call):
-            await exchange.restream(call)
+            try:
+                await exchange.restream(call)
+            except CarrierError as error:
+                _passed_on(error)
+        await exchange.transferred(call, change.hangup_cause or "failed")
 
 
 async def _told(given: ApiServices, call: Call, change: CallChange) -> None:

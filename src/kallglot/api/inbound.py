@@ -9,7 +9,7 @@ from typing import Any
 
 from kallglot.accounts.model import PhoneNumber
 from kallglot.accounts.plans import plan_named
-from kallglot.api.body import parse
+from kallglot.api.body import check_storable, parse
 from kallglot.api.creation import Owner, keep, new_session
 from kallglot.api.models import CreateSession
 from kallglot.api.services import ApiServices
@@ -46,6 +46,8 @@ async def session_for(
     now = given.clock.now()
     try:
         async with given.store.write() as unit:
+            # Whoever asks about the same call at the same time waits here, and finds it.
+            await unit.connections.lock(connection.organization_id)
             organization = await unit.organizations.get(connection.organization_id)
             if organization is None or organization.status != "active":
                 raise NoSession("The organization is not active.")
@@ -75,6 +77,7 @@ async def _asked(given: ApiServices, number: PhoneNumber, incoming: Incoming) ->
         if policy is None:
             raise NoSession("The customer's webhook did not take the call.")
     try:
+        check_storable(policy)
         return parse(CreateSession, policy)
     except KallglotError as error:
         raise NoSession(f"The number's policy cannot be used: {error.message}") from None

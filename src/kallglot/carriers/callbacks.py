@@ -193,7 +193,7 @@ def _object(value: object) -> dict[str, Any]:
 def _text(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if abs(value) < 10**18 else ""
-    return cleaned(value)[:256] if isinstance(value, str) else ""
+    return cleaned(value)[:200] if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int | None:

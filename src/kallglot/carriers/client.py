@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from kallglot.carriers.model import Call
@@ -34,6 +35,8 @@ class Order:
     timeout_seconds: int = 60
     send_digits: str | None = None
     machine_detection: bool = False
+    ordered_at: datetime | None = None
+    """When it was ordered before; it may have been placed then."""
 
 
 class CarrierError(Exception):
@@ -86,6 +89,10 @@ class CarrierClient(Protocol):
 
     async def answer(self, call: Call, stream: Stream) -> None:
         """Picks up an incoming call and brings its audio here; only where no document does it."""
+        ...
+
+    async def reject(self, carrier_call_id: str, *, busy: bool) -> None:
+        """Does not pick up an incoming call; only where no document does it."""
         ...
 
     async def close(self) -> None: ...

@@ -17,7 +17,7 @@ from kallglot.carriers.addresses import Addresses
 from kallglot.carriers.callbacks import CallChange, apply
 from kallglot.carriers.client import CarrierClient, CarrierError, Order, Stream
 from kallglot.carriers.lines import Lines
-from kallglot.carriers.model import Call
+from kallglot.carriers.model import Call, Connection
 from kallglot.carriers.notices import changes
 from kallglot.carriers.ports import Calls
 from kallglot.clock import Clock
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 RESUME_PAUSE_SECONDS: Final = 8
 """Before a carrier asks what comes next when a stream has ended: as long as a restart takes. A request that fails ends
 the call, and a stream that was cut while we are here is not waited for so long."""
+UNCLEAR: Final = "unclear"
+"""As a hang-up cause: it may have been placed."""
 LOST_SECONDS: Final = 1.0
 """From the loss of a stream until the carrier is asked for another: it may be hanging up."""
 
@@ -79,11 +81,13 @@ class Exchange:
     # Placing
 
     async def dial(self, call: Call) -> Call:
-        """Places a call that is to be made. The same call again is placed once. Raises :class:`CarrierError`, for one that
-        was refused before too."""
+        """Places a call that is to be made. The same call again is placed once; one that was certainly not placed, as
+        the carrier refused it or was not there, is tried again. Raises :class:`CarrierError`."""
         stored = await self.calls.add(call, changes(None, call, self._clock.now()))
         if stored.status == "failed" and stored.carrier_call_id is None:
-            raise CarrierError("The carrier did not take this call.", code=stored.hangup_cause)
+            if stored.hangup_cause == UNCLEAR:
+                raise CarrierError("Nobody knows whether the carrier took this call.", unclear=True)
+            stored = await self._set(stored, status="queued", ended_at=None, hangup_cause=None)
         if stored.carrier_call_id is not None or stored.over:
             return stored
         client = await self._client(stored)
@@ -103,11 +107,13 @@ class Exchange:
             timeout_seconds=int(details.get("timeout_seconds") or 60),
             send_digits=details.get("send_digits"),
             machine_detection=bool(details.get("machine_detection")),
+            ordered_at=None if stored == call else stored.created_at,
         )
         try:
             carrier_call_id = await client.dial(order)
         except CarrierError as error:
-            await self._update(stored.id, CallChange("", "failed", hangup_cause=error.code or "carrier_error"))
+            cause = UNCLEAR if error.unclear else error.code or "carrier_error"
+            await self._update(stored.id, CallChange("", "failed", hangup_cause=cause))
             raise
         # Its callbacks may have come before the answer.
         placed = await self._update(stored.id, CallChange(carrier_call_id)) or stored
@@ -137,6 +143,10 @@ class Exchange:
             resume_url=self.addresses.stream_document(call),
             pause_seconds=RESUME_PAUSE_SECONDS,
         )
+
+    async def reject(self, connection: Connection, carrier_call_id: str, *, busy: bool) -> None:
+        """Does not pick up. Raises :class:`CarrierError`."""
+        await (await self._lines.of(connection)).reject(carrier_call_id, busy=busy)
 
     async def answer(self, call: Call) -> None:
         """Picks up a call that Call Control holds. Raises :class:`CarrierError`."""
@@ -185,7 +195,7 @@ class Exchange:
         transfer = {"to": to, "status": "started"}
         before = await self._set(call, details={**call.details, "transfer": transfer})
         result_url = self.addresses.transferred(call)
-        if call.carrier == "telnyx":
+        if call.carrier == "telnyx" and call.details.get("product") != "texml":
             # Nobody asks what comes next: its webhooks tell.
             result_url = self.addresses.events(call.connection_id or "")
         try:
@@ -209,6 +219,11 @@ class Exchange:
 
     async def told(self, call: Call, change: CallChange) -> Call | None:
         """A status callback."""
+        if call.carrier_call_id is None and change.carrier_call_id:
+            holder = await self.calls.by_carrier_id(call.carrier, change.carrier_call_id)
+            if holder is not None and holder.id != call.id:
+                log.warning("call %s: a callback names %s, which is %s", call.id, change.carrier_call_id, holder.id)
+                return call
         return await self._update(call.id, change)
 
     async def told_of(self, call_id: str, change: CallChange) -> None:
@@ -224,7 +239,7 @@ class Exchange:
         call = await self.calls.get(call_id)
         if call is None or call.status != "in_progress" or call.connection_id is None:
             return
-        if self._streams.has(call.session_id, call.carrier, call.carrier_call_id or ""):
+        if _elsewhere(call) or self._streams.has(call.session_id, call.carrier, call.carrier_call_id or ""):
             return
         try:
             await self.restream(call)
@@ -234,7 +249,7 @@ class Exchange:
     async def session_ended(self, session: Session) -> None:
         """Hangs up what is still on: the session that it was for is over."""
         for call in await self.calls.of_session(session.id):
-            if call.over:
+            if call.over or _elsewhere(call):
                 continue
             try:
                 await self.hang_up(call)
@@ -245,7 +260,7 @@ class Exchange:
     # Inside
 
     async def _client(self, call: Call) -> CarrierClient:
-        if call.carrier == "simulated":
+        if call.carrier == "simulated" or not call.livemode:
             return self._simulated
         connection = None if call.connection_id is None else await self.calls.connection(call.connection_id)
         if connection is None or not connection.active:
@@ -265,7 +280,20 @@ class Exchange:
             after = apply(call, change, now)
             return None if after == call else (after, changes(call, after, now))
 
-        return await self.calls.change(call_id, change_row)
+        after = await self.calls.change(call_id, change_row)
+        if after is not None and after.over:
+            self._let_go(after)
+        return after
+
+    def _let_go(self, call: Call) -> None:
+        """Who was held or muted by a call is not when somebody calls them again."""
+        live = self._sessions.live(call.session_id)
+        if live is None or call.participant_id is None:
+            return
+        if call.held:
+            live.hold(call.participant_id, False)
+        if call.muted:
+            live.mute(call.participant_id, False)
 
     async def _set(self, call: Call, **fields: Any) -> Call:
         def change_row(stored: Call) -> tuple[Call, Sequence[Event]] | None:
@@ -273,3 +301,9 @@ class Exchange:
             return None if after == stored else (after, ())
 
         return await self.calls.change(call.id, change_row) or call
+
+
+def _elsewhere(call: Call) -> bool:
+    """Whoever is on it was transferred out of the session: nothing that happens there is a reason to disturb them."""
+    transfer: dict[str, Any] = call.details.get("transfer") or {}
+    return transfer.get("status") in ("started", "completed")

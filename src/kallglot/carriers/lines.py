@@ -20,13 +20,12 @@ class Lines:
         known = self._open.get(connection.id)
         if known is not None and known[0] == connection:
             return known[1]
-        if known is not None:
-            del self._open[connection.id]
-            await known[1].close()
-        if len(self._open) >= MOST:
-            await self._open.pop(next(iter(self._open)))[1].close()
         client = self._make(connection)
         self._open[connection.id] = connection, client
+        if known is not None:
+            await known[1].close()
+        elif len(self._open) > MOST:
+            await self._open.pop(next(iter(self._open)))[1].close()
         return client
 
     async def close(self) -> None:

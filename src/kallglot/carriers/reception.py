@@ -20,6 +20,7 @@ from kallglot.outbox import Event
 from kallglot.session.model import Session
 from kallglot.session.switchboard import StreamRefused, check_token
 from kallglot.session.tokens import Verdict
+from kallglot.texts import cleaned, storable
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Reception:
     ) -> Arrival:
         """Lets in who has a good token; a call that was here before, whose token is only too old; and the call that
         the session was created for. Raises :class:`StreamRefused`."""
+        if not storable(start.call_id):
+            raise StreamRefused(1008, "invalid_message", "The start message names no call.")
         session = await self._sessions.load(session_id)
         known = await self._calls.by_carrier_id(start.dialect, start.call_id)
         call = known if known is not None and known.session_id == session_id else None
@@ -54,9 +57,13 @@ class Reception:
             check_token(verdict)
         if session is None:
             raise StreamRefused(4404, "session_not_found", "There is no such session.")
+        if known is None:
+            call = await self._placed(session, start)
         await self._check_handshake(session, call, start, handshake)
         if call is None:
             call = await self._received(session, start, known)
+        elif call.carrier_call_id is None:
+            call = await self._calls.change(call.id, lambda one: self._identified(one, start.call_id)) or call
         if call is None:
             return Arrival(None, session.livemode, start.parameters.get("participant"))
         participant = call.participant_id or start.parameters.get("participant")
@@ -115,7 +122,7 @@ class Reception:
             raise StreamRefused(4401, "invalid_token", "The handshake is not signed by the session's connection.")
 
     async def _connection(self, session: Session, call: Call | None) -> Connection | None:
-        named = call.connection_id if call is not None else (session.routing or {}).get("connection_id")
+        named = (call.connection_id if call is not None else None) or (session.routing or {}).get("connection_id")
         return None if not isinstance(named, str) else await self._calls.connection(named)
 
     async def _received(self, session: Session, start: CarrierStart, known: Call | None) -> Call | None:
@@ -136,10 +143,23 @@ class Reception:
             status="ringing",
             created_at=now,
             carrier_call_id=start.call_id,
-            from_=start.from_ or start.parameters.get("from"),
-            to=start.to or start.parameters.get("to"),
+            from_=cleaned(start.from_ or start.parameters.get("from") or "") or None,
+            to=cleaned(start.to or start.parameters.get("to") or "") or None,
         )
-        return await self._calls.add(call, changes(None, call, now))
+        stored = await self._calls.add(call, changes(None, call, now))
+        # Another stream of the call may have come at the same time, to another session.
+        return stored if stored.session_id == session.id else await self._received(session, start, stored)
+
+    async def _placed(self, session: Session, start: CarrierStart) -> Call | None:
+        """A call that we placed, whose id at the carrier we have not been told: its stream names it."""
+        named = start.parameters.get("call")
+        call = await self._calls.get(named) if named and storable(named) else None
+        if call is None or (call.session_id, call.carrier, call.carrier_call_id) != (session.id, start.dialect, None):
+            return None
+        return call
+
+    def _identified(self, call: Call, carrier_call_id: str) -> tuple[Call, tuple[()]] | None:
+        return (replace(call, carrier_call_id=carrier_call_id), ()) if call.carrier_call_id is None else None
 
     def _moved(self, call: Call, session_id: str) -> tuple[Call, tuple[()]]:
         return replace(call, session_id=session_id, participant_id=None), ()

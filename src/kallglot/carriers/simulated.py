@@ -79,6 +79,9 @@ class SimulatedCarrier:
     async def answer(self, call: Call, stream: Stream) -> None:
         raise CarrierError("A simulated call cannot come in.")
 
+    async def reject(self, carrier_call_id: str, *, busy: bool) -> None:
+        raise CarrierError("A simulated call cannot come in.")
+
     async def close(self) -> None:
         tasks = list(self._calls.values())
         for task in tasks:
@@ -104,8 +107,8 @@ class SimulatedCarrier:
         answered_by: AnsweredBy | None = None
         if order.machine_detection:
             answered_by = "machine" if order.to == MACHINE else "human"
-        await self._tell(order, CallChange(carrier_call_id, "in_progress", 2, answered_by=answered_by))
         try:
+            await self._tell(order, CallChange(carrier_call_id, "in_progress", 2, answered_by=answered_by))
             while not leg.closed:
                 live.audio(leg, leg.participant_id or "", FRAME, 8000, None)
                 await self._sleep(0.02)

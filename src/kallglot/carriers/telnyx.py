@@ -11,7 +11,7 @@ import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
 import httpx
@@ -83,6 +83,17 @@ class TelnyxClient:
             return call
 
         return await self._commanded(place)
+
+    async def reject(self, carrier_call_id: str, *, busy: bool) -> None:
+        command = _new_command()
+        cause: Literal["USER_BUSY", "CALL_REJECTED"] = "USER_BUSY" if busy else "CALL_REJECTED"
+        try:
+            await self._commanded(
+                lambda sdk: sdk.calls.actions.reject(carrier_call_id, cause=cause, command_id=command)
+            )
+        except CarrierError as error:
+            if not error.gone:
+                raise
 
     async def hang_up(self, call: Call) -> None:
         leg, command = _leg(call), _new_command()

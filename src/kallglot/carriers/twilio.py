@@ -76,8 +76,8 @@ class TwilioClient:
         async with self._turns.setdefault((order.from_, order.to), asyncio.Lock()):
             if (placed := self._placed.get(order.call_id)) is not None:
                 return placed
-            again = order.call_id in self._since
-            since = self._since.setdefault(order.call_id, self._now())
+            again = order.call_id in self._since or order.ordered_at is not None
+            since = self._since.setdefault(order.call_id, order.ordered_at or self._now())
             sid = await self._find(order, since) if again else None
             sid = sid or await self._place(order, since)
             self._placed[order.call_id] = sid
@@ -105,6 +105,9 @@ class TwilioClient:
 
     async def answer(self, call: Call, stream: Stream) -> None:
         raise CarrierError("Twilio's calls are answered by the document that their webhook gets.")
+
+    async def reject(self, carrier_call_id: str, *, busy: bool) -> None:
+        raise CarrierError("Twilio is told what to do with a call in a document.")
 
     async def close(self) -> None:
         if self._door is not None:

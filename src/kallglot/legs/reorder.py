@@ -7,6 +7,9 @@ from typing import Final, Generic, TypeVar
 DEPTH: Final = 3
 """Frames that wait for one that is missing: 60 ms of usual ones."""
 
+BEGUN_ANEW: Final = 50
+"""A number so far behind is no frame that was overtaken: its sender counts from the beginning again."""
+
 T = TypeVar("T")
 
 
@@ -28,6 +31,8 @@ class Reorder(Generic[T]):
         if number == self._next and not self._waiting:
             self._next += 1
             return [frame]
+        if number < self._next - BEGUN_ANEW:
+            self._next, self._waiting = number, {}
         if number < self._next or number in self._waiting:
             self.late += 1
             return []

@@ -236,8 +236,11 @@ class StreamSocket(WSListener):
                 live.mute(self.participant_id, True)
             self._joining = asyncio.create_task(self._door.telephony.joined(self._arrival, self.participant_id))
         early, self._early = self._early or [], None
-        for kind, data in early:
+        for n, (kind, data) in enumerate(early):
             self._receive(kind, data)
+            if self._live is None and self._early is not None:
+                self._early.extend(early[n + 1 :])
+                break
 
     async def _detach(self, live: LiveSession) -> None:
         await self._door.switchboard.disconnect(live, self)
@@ -250,9 +253,14 @@ class StreamSocket(WSListener):
         """It was taken for a native connection because its address had a token, and is a carrier's."""
         await self._door.switchboard.disconnect(live, self)
         self._open()
-        self._hold("attaching", False)
+        came, self._early = [(WSMsgType.TEXT, data), *(self._early or [])], []
+        for kind, message in came:
+            if self._opening is not None:
+                self._read_opening(self._opening, kind, message)
+            else:
+                self._early.append((kind, message))
         if self._opening is not None:
-            self._read_opening(self._opening, WSMsgType.TEXT, data)
+            self._hold("attaching", False)
 
     def _refuse(self, close_code: int, code: str, message: str, *, told: bool) -> None:
         if told:

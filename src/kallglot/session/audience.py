@@ -94,7 +94,7 @@ class Audience:
         ducks: bool,
     ) -> None:
         for hearing in self._hearings:
-            if hearing.listener.id in listener_ids:
+            if hearing.listener.id in listener_ids and not hearing.held:
                 hearing.original(speaker, pcm, sample_rate_hz, now_ms, ducks=ducks)
 
     def tick(self, now_ms: float) -> list[Noted]:
