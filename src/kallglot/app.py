@@ -193,7 +193,7 @@ async def running(settings: Settings) -> AsyncGenerator[tuple[Node, Deployment]]
         await registry.start()
         stack.push_async_callback(registry.close)
         recorder = Recorder(
-            SqlRecordingLedger(deployment.store.database),
+            SqlRecordingLedger(deployment.store.database, deployment.clock),
             open_shelf(settings.recording_store, settings.data_dir / "recordings" / "shelf"),
             settings.data_dir / "recordings",
             deployment.clock,

@@ -67,7 +67,8 @@ async def agent(server: ServerProcess, session_id: str) -> StreamClient:
 async def events(server: ServerProcess, session_id: str) -> list[str]:
     """What customers were told of the session's calls, in order."""
     found = (await get(server, f"/v1/events?session_id={session_id}&limit=100"))["data"]
-    return [one["type"].removeprefix("session.provider.") for one in reversed(found)]
+    kinds = [one["type"] for one in reversed(found)]
+    return [kind.removeprefix("session.provider.") for kind in kinds if kind.startswith("session.provider.")]
 
 
 def loud(pcm: bytes) -> bool:

@@ -127,7 +127,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     secret = await ensure_default_organization(store, bootstrap_key=None, clock=clock)
     assert secret is not None
     folder = tmp_path / "recordings"
-    ledger = SqlRecordingLedger(store.database)
+    ledger = SqlRecordingLedger(store.database, clock)
     recorder = Recorder(ledger, open_shelf(None, folder / "shelf"), folder, clock, retention_days=30)
     (folder / "tracks").mkdir()
     board = Switchboard(journal, registry, clock, Limits(), recorder=recorder)

@@ -142,7 +142,9 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
     owner = organization()
     async with store.write() as unit:
         await unit.organizations.add(owner)
-    made = Office(store, journal, SqlRecordingLedger(store.database), tmp_path / "recordings", owner.id)
+    clock = FakeClock()
+    ledger = SqlRecordingLedger(store.database, clock)
+    made = Office(store, journal, ledger, tmp_path / "recordings", owner.id, clock=clock)
     yield made
     for recorder in made.recorders:
         await recorder.close()

@@ -42,8 +42,8 @@ async def added(store: SqlStore, owner: Organization, **changes: Any) -> Session
 
 
 @pytest.fixture
-def ledger(store: SqlStore) -> SqlRecordingLedger:
-    return SqlRecordingLedger(store.database)
+def ledger(store: SqlStore, clock: FakeClock) -> SqlRecordingLedger:
+    return SqlRecordingLedger(store.database, clock)
 
 
 def both(of: Session, **changes: Any) -> list[Recording]:

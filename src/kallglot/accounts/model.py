@@ -32,6 +32,16 @@ class Organization:
     credits_remaining: int
     credits_used: int
     created_at: datetime
+    plan_credits: int = 0
+    """Those of ``credits_remaining`` that end with the period."""
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    subscription: str | None = None
+    """As the payment provider calls its state; None where nobody pays through one."""
+    subscription_changed_at: datetime | None = None
+    payment_customer: str | None = None
+    policy: Mapping[str, Any] | None = None
+    """``{"retention": {…}, "redaction": {…}}``, as :mod:`kallglot.accounts.policy` reads it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from kallglot.accounts.audit import AuditEntry
 from kallglot.accounts.model import ApiKey, Organization, OrganizationStatus
 
 
@@ -55,6 +56,14 @@ class ApiKeyRepository(Protocol):
     async def used(self, key_id: str, at: datetime) -> None: ...
 
 
+class AuditRepository(Protocol):
+    async def add(self, entry: AuditEntry) -> None: ...
+
+    async def list(self, organization_id: str, page: Page) -> tuple[list[AuditEntry], bool]:
+        """Newest first."""
+        ...
+
+
 class AccountsUnit(Protocol):
     """One transaction over accounts."""
 
@@ -62,6 +71,8 @@ class AccountsUnit(Protocol):
     def organizations(self) -> OrganizationRepository: ...
     @property
     def api_keys(self) -> ApiKeyRepository: ...
+    @property
+    def audit(self) -> AuditRepository: ...
 
 
 class AccountsStore(Protocol):

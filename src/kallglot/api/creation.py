@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from kallglot.accounts.plans import Plan
+from kallglot.api import news
 from kallglot.api.auth import Caller
 from kallglot.api.compat import Provider, stored
 from kallglot.api.models import CreateSession, OneVoice, Routing
@@ -16,6 +17,7 @@ from kallglot.api.services import ApiServices
 from kallglot.errors import KallglotError
 from kallglot.ids import PARTICIPANT, SESSION, new_id
 from kallglot.session.model import Participant, Role, Session
+from kallglot.webhooks.model import of_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,10 @@ async def keep(session: Session, owner: Owner, unit: UnitOfWork) -> None:
         message = f"The plan allows {owner.plan.concurrent_sessions} sessions at a time."
         raise KallglotError("concurrent_session_limit_exceeded", message, retry_after=30)
     await unit.sessions.add(session)
+    endpoint = of_session(session)
+    if endpoint is not None:
+        await unit.webhook_endpoints.add(endpoint, None)
+    await unit.events.add([news.session_created(session)])
 
 
 def new_session(asked: CreateSession, provider: Provider | None, owner: Owner, given: ApiServices) -> Session:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from kallglot.accounts.model import PhoneNumber
-from kallglot.accounts.ports import ApiKeyRepository, OrganizationRepository, Page
+from kallglot.accounts.ports import ApiKeyRepository, AuditRepository, OrganizationRepository, Page
 from kallglot.carriers.model import Call, Connection
 from kallglot.carriers.ports import Change
 from kallglot.outbox import Event
 from kallglot.recording.model import Recording
 from kallglot.session.model import EndReason, Session, Turn
 from kallglot.session.timings import TurnTimes
+from kallglot.webhooks.model import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,17 @@ class EventFilter:
 
 
 class EventRepository(Protocol):
-    async def add(self, some: Sequence[Event]) -> None: ...
+    async def add(self, some: Sequence[Event]) -> None:
+        """With a delivery of each to everybody who wants it."""
+        ...
 
     async def list(self, where: EventFilter, page: Page) -> tuple[list[Event], bool]: ...
+
+
+class WebhookEndpointRepository(Protocol):
+    async def add(self, endpoint: Endpoint, secret: str | None) -> None:
+        """``secret`` None: deliveries are signed with the organisation's."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +251,10 @@ class UnitOfWork(Protocol):
     @property
     def events(self) -> EventRepository: ...
     @property
+    def audit(self) -> AuditRepository: ...
+    @property
+    def webhook_endpoints(self) -> WebhookEndpointRepository: ...
+    @property
     def idempotency(self) -> IdempotencyRepository: ...
 
 
@@ -285,6 +298,7 @@ class Recordings(Protocol):
 
 __all__ = [
     "ApiKeyRepository",
+    "AuditRepository",
     "CallRepository",
     "ConnectionRepository",
     "EventFilter",
@@ -303,4 +317,5 @@ __all__ = [
     "Store",
     "TurnRepository",
     "UnitOfWork",
+    "WebhookEndpointRepository",
 ]

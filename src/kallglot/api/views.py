@@ -16,6 +16,7 @@ from kallglot.ids import transcript_id
 from kallglot.outbox import Event
 from kallglot.recording.model import BIT_DEPTH, DEFAULT_FORMAT, Recording
 from kallglot.session.model import Session, Turn
+from kallglot.webhooks.model import envelope
 
 _CONNECTION_SETTINGS: Final = (
     "account_sid",
@@ -31,11 +32,18 @@ _CONNECTION_SECRETS: Final = ("auth_token", "previous_auth_token", "api_key_secr
 
 def session(one: Session, given: ApiServices, newest: Call | None = None) -> dict[str, Any]:
     """``newest`` is the last of its telephone calls."""
-    stream = None
+    view = session_object(one, newest)
     if one.status not in ("ending", "ended"):
         token, expires_at = given.tokens.issue(one.id, one.livemode)
         url = f"{given.stream_base_url}/v1/sessions/{one.id}/connect"
-        stream = {"url": url, "token": token, "expires_at": iso(expires_at)}
+        view["stream"] = {"url": url, "token": token, "expires_at": iso(expires_at)}
+    if given.sip_domain and one.carrier == "sip":
+        view["sip_uri"] = f"sip:{one.id}@{given.sip_domain}"
+    return view
+
+
+def session_object(one: Session, newest: Call | None = None) -> dict[str, Any]:
+    """Without what lets its reader in: as events carry it."""
     view: dict[str, Any] = {
         "id": one.id,
         "object": "session",
@@ -50,8 +58,8 @@ def session(one: Session, given: ApiServices, newest: Call | None = None) -> dic
             {name: getattr(participant, name) for name in ("id", "role", "language", "name")}
             for participant in one.participants
         ],
-        "stream": stream,
-        "sip_uri": f"sip:{one.id}@{given.sip_domain}" if given.sip_domain and one.carrier == "sip" else None,
+        "stream": None,
+        "sip_uri": None,
         "routing": _plain(one.routing),
         "voice": _plain(one.voice),
         "recording": _plain(one.recording),
@@ -92,7 +100,7 @@ def transcript(one: Session, turns: list[Turn], *, include_translations: bool, s
         "object": "transcript",
         "session_id": one.id,
         "status": "completed" if one.status == "ended" else "in_progress",
-        "turns": [_turn(turn, include_translations) for turn in turns],
+        "turns": [turn_object(turn, include_translations) for turn in turns],
         "metadata": {"total_turns": len(turns), "duration_seconds": seconds, "languages_detected": languages},
     }
 
@@ -116,7 +124,7 @@ def recording(one: Recording) -> dict[str, Any]:
     }
 
 
-def _turn(turn: Turn, include_translations: bool) -> dict[str, Any]:
+def turn_object(turn: Turn, include_translations: bool = True) -> dict[str, Any]:
     translations = [asdict(translation) for translation in turn.translations] if include_translations else []
     return {
         "sequence": turn.sequence,
@@ -202,15 +210,7 @@ def phone_number(one: PhoneNumber) -> dict[str, Any]:
 
 
 def event(one: Event) -> dict[str, Any]:
-    envelope: dict[str, Any] = {
-        "id": one.id,
-        "object": "event",
-        "type": one.type,
-        "api_version": "v1",
-        "created_at": iso(one.created_at),
-        "data": {},
-    }
-    return {**envelope, **one.body}
+    return dict(envelope(one))
 
 
 def listing(url: str, data: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:

@@ -68,6 +68,9 @@ class Session:
     """When the session ends by itself unless something happens; None while a leg is connected."""
     usage: Usage | None = None
     """Set when the session has ended."""
+    redaction: Mapping[str, Any] | None = None
+    """What is masked in its transcript, as the organisation's policy said when it was created."""
+    transcript_deleted_at: datetime | None = None
 
     @property
     def duration_seconds(self) -> float | None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
+
+_DELIVERIES: Final = "kallglot deliveries"
+
+
+def note_deliveries(connection: AsyncConnection) -> None:
+    """This transaction leaves something to be delivered."""
+    connection.info[_DELIVERIES] = True
 
 
 class Database:
@@ -32,6 +39,8 @@ class Database:
         else:
             raise ValueError(f"expected a sqlite:// or postgresql:// database, got {parsed.get_backend_name()}://")
         self.url = parsed
+        self.on_deliveries: Callable[[], None] = lambda: None
+        """Called after a transaction that left something to be delivered."""
         self._write_lock = asyncio.Lock()
         options: dict[str, Any] = {}
         if self.is_sqlite:
@@ -55,6 +64,15 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection]:
+        async with self._transaction() as connection:
+            connection.info.pop(_DELIVERIES, None)
+            yield connection
+            told = connection.info.pop(_DELIVERIES, False)
+        if told:
+            self.on_deliveries()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
         if not self.is_sqlite:
             async with self.engine.begin() as connection:
                 yield connection

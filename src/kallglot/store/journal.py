@@ -13,15 +13,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kallglot.api import news
 from kallglot.session.model import EndReason, Participant, Session, Status, Turn, Usage
 from kallglot.session.ports import Unstorable
 from kallglot.session.state import before
 from kallglot.session.timings import TurnTimes
 from kallglot.store import rows
+from kallglot.store.calls import SqlCallRows
+from kallglot.store.events import SqlEvents
 from kallglot.store.paging import one
 from kallglot.store.sessions import SqlTurns
 from kallglot.store.sql import SqlStore
 from kallglot.store.tables import sessions, turn_timings, turns
+from kallglot.store.usage import SqlUsageLedger
 
 MAX_BATCH: Final = 256
 MAX_WAITING: Final = 4096
@@ -76,13 +80,16 @@ class SqlJournal:
             await self._set(connection, session_id, deadline_at=None)
 
     async def started(self, session_id: str, at: datetime) -> None:
+        where = (sessions.c.id == session_id) & (sessions.c.status != "ended")
         async with self._database.write() as connection:
             await self._forward(connection, session_id, "active")
-            await connection.execute(
-                update(sessions)
-                .where(sessions.c.id == session_id, sessions.c.started_at.is_(None))
-                .values(started_at=at)
+            first = await connection.execute(
+                update(sessions).where(where, sessions.c.started_at.is_(None)).values(started_at=at)
             )
+            if first.rowcount:
+                found = rows.session(await self._found(connection, session_id))
+                newest = await SqlCallRows(connection).newest([session_id])
+                await SqlEvents(connection).add([news.session_started(found, newest.get(session_id), at)])
 
     async def waiting(self, session_id: str, deadline: datetime) -> None:
         async with self._database.write() as connection:
@@ -97,8 +104,9 @@ class SqlJournal:
             await self._forward(connection, session_id, "ending")
 
     async def ended(self, session_id: str, at: datetime, reason: EndReason, usage: Usage) -> Session | None:
+        """What it used goes into the ledger, and customers are told, once: when it ends."""
         async with self._database.write() as connection:
-            await connection.execute(
+            changed = await connection.execute(
                 update(sessions)
                 .where(sessions.c.id == session_id, sessions.c.status.in_(before("ended")))
                 .values(
@@ -112,7 +120,14 @@ class SqlJournal:
                 )
             )
             found = await one(connection, sessions, sessions.c.id == session_id)
-        return None if found is None else rows.session(found)
+            session = None if found is None else rows.session(found)
+            if session is not None and changed.rowcount:
+                await SqlUsageLedger(connection).enter(session)
+                newest = await SqlCallRows(connection).newest([session_id])
+                turns = await SqlTurns(connection).list(session_id)
+                told = news.session_ended(session, newest.get(session_id), turns, at)
+                await SqlEvents(connection).add(told)
+        return session
 
     async def overdue(self, now: datetime, limit: int = 100) -> list[Session]:
         query = (
@@ -171,6 +186,20 @@ class SqlJournal:
 
     async def _insert(self, some: list[Turn]) -> None:
         dialect: Any = sqlite if self._database.is_sqlite else postgresql
-        statement = dialect.insert(turns).on_conflict_do_nothing(index_elements=[turns.c.id])
+        statement = dialect.insert(turns).on_conflict_do_nothing(index_elements=[turns.c.id]).returning(turns.c.id)
         async with self._database.write() as connection:
-            await connection.execute(statement, [rows.turn_row(turn) for turn in some])
+            added = set((await connection.execute(statement, [rows.turn_row(turn) for turn in some])).scalars())
+            owners = await connection.execute(
+                select(sessions.c.id, sessions.c.organization_id, sessions.c.livemode).where(
+                    sessions.c.id.in_({turn.session_id for turn in some})
+                )
+            )
+            of = {row.id: (row.organization_id, row.livemode) for row in owners}
+            new = {turn.id: turn for turn in some if turn.id in added}
+            told = [news.transcript_segment(turn, *of[turn.session_id]) for turn in new.values()]
+            await SqlEvents(connection).add(told)
+
+    async def _found(self, connection: AsyncConnection, session_id: str) -> Any:
+        found = await one(connection, sessions, sessions.c.id == session_id)
+        assert found is not None
+        return found

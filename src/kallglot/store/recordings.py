@@ -12,10 +12,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.accounts.ports import Page
+from kallglot.api import news
+from kallglot.clock import Clock
 from kallglot.recording.model import Recording
 from kallglot.session.model import Session
 from kallglot.store import rows
 from kallglot.store.database import Database
+from kallglot.store.events import SqlEvents
 from kallglot.store.paging import one, page_of
 from kallglot.store.tables import recordings, sessions
 
@@ -44,8 +47,9 @@ class SqlRecordings:
 class SqlRecordingLedger:
     """Implements :class:`kallglot.recording.ports.RecordingLedger`; every call is a transaction of its own."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
 
     async def begin(self, some: Sequence[Recording]) -> None:
         dialect: Any = sqlite if self._database.is_sqlite else postgresql
@@ -70,10 +74,15 @@ class SqlRecordingLedger:
             return [rows.session(row) for row in (await connection.execute(query)).mappings()]
 
     async def update(self, recording: Recording) -> None:
+        """Customers are told of one that was being processed and is not any more."""
+        changed = recordings.c.id == recording.id
         async with self._database.write() as connection:
-            await connection.execute(
-                update(recordings).where(recordings.c.id == recording.id).values(asdict(recording))
-            )
+            told = None if recording.deleted else news.recording_done(recording, self._clock.now())
+            if told is not None:
+                before = await connection.execute(select(recordings.c.status).where(changed).with_for_update())
+                if before.scalar_one_or_none() == "processing":
+                    await SqlEvents(connection).add([told])
+            await connection.execute(update(recordings).where(changed).values(asdict(recording)))
 
     async def overdue(self, now: datetime, limit: int = 100) -> list[Recording]:
         expired = recordings.c.stored.is_(True) & (recordings.c.expires_at <= now)

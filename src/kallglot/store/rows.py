@@ -15,8 +15,11 @@ Row = Mapping[Any, Any]
 _USAGE = ("session_seconds", "translation_seconds", "ai_agent_seconds")
 
 
+_SECRET = ("webhook_secret", "previous_webhook_secret", "previous_webhook_secret_until")
+
+
 def organization(row: Row) -> Organization:
-    return Organization(**row)
+    return Organization(**{name: value for name, value in row.items() if name not in _SECRET})
 
 
 def api_key(row: Row) -> ApiKey:

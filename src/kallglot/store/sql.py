@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.store.accounts import SqlApiKeys, SqlOrganizations
+from kallglot.store.audit import SqlAudit
 from kallglot.store.calls import SqlCallRows
 from kallglot.store.connections import SqlConnections
 from kallglot.store.database import Database
@@ -18,6 +19,7 @@ from kallglot.store.migrate import upgrade
 from kallglot.store.numbers import SqlPhoneNumbers
 from kallglot.store.recordings import SqlRecordings
 from kallglot.store.sessions import SqlSessions, SqlTurns
+from kallglot.store.webhooks import SqlWebhookEndpoints
 
 
 class SqlUnitOfWork:
@@ -30,7 +32,9 @@ class SqlUnitOfWork:
         self.connections = SqlConnections(connection, cipher)
         self.phone_numbers = SqlPhoneNumbers(connection)
         self.calls = SqlCallRows(connection)
+        self.audit = SqlAudit(connection)
         self.events = SqlEvents(connection)
+        self.webhook_endpoints = SqlWebhookEndpoints(connection, cipher)
         self.idempotency = SqlIdempotency(connection, cipher)
 
 

@@ -74,7 +74,19 @@ organizations = Table(
     Column("credits_remaining", Integer, nullable=False),
     Column("credits_used", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("plan_credits", Integer, nullable=False, server_default="0"),
+    Column("period_start", Moment),
+    Column("period_end", Moment),
+    Column("subscription", String(20)),
+    Column("subscription_changed_at", Moment),
+    Column("payment_customer", String(100)),
+    Column("policy", Document),
+    Column("webhook_secret", LargeBinary),
+    Column("previous_webhook_secret", LargeBinary),
+    Column("previous_webhook_secret_until", Moment),
+    Index("uq_organizations_payment_customer", "payment_customer", unique=True),
 )
+"""``credits_remaining`` includes ``plan_credits``, which end with the period. The secrets are encrypted."""
 
 credit_ledger = Table(
     "credit_ledger",
@@ -85,6 +97,52 @@ credit_ledger = Table(
     Column("reason", String(40), nullable=False),
     Column("reference", String(80), nullable=False),
     Column("balance_after", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index("uq_credit_ledger_reference", "organization_id", "reason", "reference", unique=True),
+    Index(None, "organization_id", "id"),
+)
+"""Append-only: triggers refuse everything else. The same reason for the same reference is one line."""
+
+usage_ledger = Table(
+    "usage_ledger",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _organization(),
+    Column("livemode", Boolean, nullable=False),
+    Column("session_id", String(40), nullable=False, unique=True),
+    Column("mode", String(40), nullable=False),
+    Column("api_key_id", String(40)),
+    Column("session_ms", BigInteger, nullable=False),
+    Column("translation_ms", BigInteger, nullable=False),
+    Column("ai_agent_ms", BigInteger, nullable=False),
+    Column("session_created_at", Moment, nullable=False),
+    Column("ended_at", Moment, nullable=False),
+    Index(None, "organization_id", "livemode", "ended_at"),
+)
+"""Append-only, one line for each session that has ended; outlives the session."""
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("provider", String(20), nullable=False),
+    Column("type", String(100), nullable=False),
+    Column("organization_id", String(40)),
+    Column("outcome", String(200), nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+"""What a payment provider told, by its own id of the event: each is acted on once."""
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _id(),
+    _organization(),
+    Column("actor", String(80), nullable=False),
+    Column("action", String(80), nullable=False),
+    Column("target", String(80)),
+    Column("details", Document, nullable=False),
+    Column("request_id", String(40)),
     Column("created_at", Moment, nullable=False),
     Index(None, "organization_id", "id"),
 )
@@ -181,8 +239,11 @@ sessions = Table(
     Column("session_seconds", Float),
     Column("translation_seconds", Float),
     Column("ai_agent_seconds", Float),
+    Column("redaction", Document),
+    Column("transcript_deleted_at", Moment),
     Index(None, "organization_id", "livemode", "id"),
     Index(None, "status", "deadline_at"),
+    Index(None, "organization_id", "ended_at"),
 )
 
 session_metadata = Table(
@@ -275,6 +336,80 @@ events = Table(
     Column("created_at", Moment, nullable=False),
     Index(None, "organization_id", "livemode", "id"),
     Index(None, "session_id"),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    _id(),
+    _organization(),
+    Column("livemode", Boolean, nullable=False),
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), unique=True),
+    Column("url", Text, nullable=False),
+    Column("description", String(500)),
+    Column("events", Document, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("secret", LargeBinary),
+    Column("previous_secret", LargeBinary),
+    Column("previous_secret_until", Moment),
+    Column("disabled_at", Moment),
+    Column("disabled_reason", String(40)),
+    Column("failures", Integer, nullable=False),
+    Column("failing_since", Moment),
+    Column("resting_until", Moment),
+    Column("lease_owner", String(64)),
+    Column("lease_until", Moment),
+    Index(None, "organization_id", "livemode", "id"),
+)
+"""``session_id`` where it is a session's own ``webhook_url``: it gets that session's events, signed with the
+organisation's secret, and is not listed. The secrets are encrypted; ``failures`` counts since the last success."""
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("endpoint_id", String(40), ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), nullable=False),
+    Column("event_id", String(40), ForeignKey("events.id", ondelete="CASCADE"), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("completed_at", Moment),
+    Column("log", Document, nullable=False),
+    Index(None, "endpoint_id", "id"),
+    Index(None, "event_id"),
+    Index(
+        "ix_webhook_deliveries_pending",
+        "endpoint_id",
+        "sequence",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+)
+"""``sequence`` orders them by creation; ``log`` holds the last attempts (:class:`kallglot.webhooks.model.Attempt`)."""
+
+analyses = Table(
+    "analyses",
+    metadata,
+    _id(),
+    Column("session_id", String(40), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    _organization(),
+    Column("livemode", Boolean, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("profile", String(80), nullable=False),
+    Column("include", Document, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("api_key_id", String(40)),
+    Column("result", Document),
+    Column("error", String(500)),
+    Column("completed_at", Moment),
+    Column("attempts", Integer, nullable=False),
+    Column("lease_owner", String(64)),
+    Column("lease_until", Moment),
+    Index(None, "session_id"),
+    Index(None, "status", "lease_until"),
 )
 
 turn_timings = Table(

@@ -1,0 +1,1 @@
+"""Credits, periods and payments."""
