@@ -169,9 +169,9 @@ async def recorded(folder: Path, senders: list[Sender], monkeypatch: pytest.Monk
         if leg is None:
             gone = legs.get((sender.who.id, leg_number - 1))
             if gone is not None:
-                await live.detach(gone)
+                live.detach(gone)
             leg = legs[sender.who.id, leg_number] = FakeLeg(f"{sender.who.role}-{leg_number}", sender.who.id)
-            await live.attach(leg)
+            live.attach(leg)
         if zero is None:
             zero = now - sender.chunk_ms / 1000
         live.audio(leg, sender.who.id, pcm, sender.rate, stamp)

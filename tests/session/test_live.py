@@ -151,6 +151,7 @@ async def test_states_move_with_the_call(call: Call) -> None:
     assert call.stored.status == "created"
     leg = FakeLeg("leg")
     live = await call.connect(leg)
+    await settle()
     assert call.stored.status == "connecting"
     await call.hear(live, leg)
     assert (call.stored.status, call.stored.started_at) == ("active", FakeClock().now())
@@ -195,6 +196,7 @@ async def test_a_dropped_leg_is_waited_for_and_the_session_goes_on(call: Call) -
     call.clock.advance(90)
     again = FakeLeg("again")
     live = await call.connect(again)
+    await settle()
     assert call.stored.deadline_at is None
     stream = await call.hear(live, again)
     stream.utter("zwei", 0, 500)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -111,8 +112,50 @@ async def test_ready_is_the_first_that_a_leg_is_told(call: Call, monkeypatch: py
 
     monkeypatch.setattr(FakeJournal, "connecting", connecting)
     await call.connect(second)
+    await settle()
     assert isinstance(second.events[0], events.Ready)
     assert len(second.events) > 1
+
+
+async def test_a_journal_that_answers_late_keeps_nobody_waiting(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = asyncio.Event()
+    real = FakeJournal.connecting
+
+    async def connecting(self: FakeJournal, session_id: str) -> None:
+        await answers.wait()
+        await real(self, session_id)
+
+    monkeypatch.setattr(FakeJournal, "connecting", connecting)
+    leg = FakeLeg("one", CUSTOMER.id)
+    live = await call.connect(leg)
+    live.text(CUSTOMER.id, "schon da")
+    await settle()
+    assert leg.texts() == ["schon da"]
+    assert call.stored.status != "connecting"
+    answers.set()
+    await settle()
+
+
+async def test_who_has_come_back_is_not_ended_by_a_journal_that_does_not_know_it_yet(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leg = FakeLeg("one", CUSTOMER.id)
+    live = await call.connect(leg)
+    await call.hear(live, leg)
+    await call.board.disconnect(live, leg)
+    await settle()
+    answers = asyncio.Event()
+
+    async def connecting(self: FakeJournal, session_id: str) -> None:
+        await answers.wait()
+
+    monkeypatch.setattr(FakeJournal, "connecting", connecting)
+    await call.connect(FakeLeg("again", CUSTOMER.id))
+    call.clock.advance(301)
+    await call.board.reap()
+    assert (call.board.live_sessions, call.stored.status) == (1, "active")
+    answers.set()
+    await settle()
 
 
 async def test_a_participant_on_hold_hears_music_and_nobody_hears_them(call: Call) -> None:

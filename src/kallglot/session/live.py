@@ -193,13 +193,13 @@ class LiveSession:
         """Takes no more audio."""
         self._ending = True
 
-    async def leave(self, code: int, reason: str) -> None:
+    def leave(self, code: int, reason: str) -> None:
         """Closes every leg; the session itself goes on and waits for them."""
         legs = list(self._legs.values())
         self._ending = False
         for leg in legs:
             leg.close(code, reason)
-            await self.detach(leg)
+            self.detach(leg)
 
     def say_ended(self, reason: EndReason) -> None:
         self.emit(events.Ended(self.record.id, reason))
@@ -210,7 +210,7 @@ class LiveSession:
 
     # Legs
 
-    async def attach(self, leg: Leg, notices: Sequence[events.Warned] = ()) -> None:
+    def attach(self, leg: Leg, notices: Sequence[events.Warned] = ()) -> None:
         """Takes a leg in: from now on it hears and is heard. The first that it is told is that."""
         self._attached += 1
         bound = self._participants.get(leg.participant_id) if leg.participant_id else None
@@ -224,11 +224,11 @@ class LiveSession:
         leg.deliver(events.Ready(self.record.id, self.record.status, tuple(self._participants.values())))
         for notice in notices:
             leg.deliver(notice)
-        await self._presence.note()
+        self._presence.note()
         if bound is not None and joined:
             self.emit(events.ParticipantJoined(bound), but=leg)
 
-    async def detach(self, leg: Leg) -> None:
+    def detach(self, leg: Leg) -> None:
         if self._legs.pop(leg.id, None) is None:
             return
         self._held.discard(leg.id)
@@ -239,7 +239,7 @@ class LiveSession:
         if bound is not None and not any(other.participant_id == bound.id for other in self._legs.values()):
             self.emit(events.ParticipantLeft(bound))
         if not self._ending:
-            await self._presence.note()
+            self._presence.note()
 
     # What legs bring
 

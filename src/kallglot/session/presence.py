@@ -49,12 +49,10 @@ class Presence:
         self._spawn = spawn
         self._lock = asyncio.Lock()
 
-    async def note(self) -> None:
-        try:
-            await self._tell()
-        except Exception:
-            complaint = f"session {self._session_id}: who is connected could not be stored"
-            self._spawn(persistently(self._tell, complaint), "presence")
+    def note(self) -> None:
+        """Nobody's audio waits for the journal: of many calls that begin at once the last would stand still first."""
+        complaint = f"session {self._session_id}: who is connected could not be stored"
+        self._spawn(persistently(self._tell, complaint), "presence")
 
     async def _tell(self) -> None:
         async with self._lock:

@@ -109,7 +109,7 @@ class Switchboard:
             async with asyncio.timeout(SHUTDOWN_DRAIN_SECONDS):
                 await asyncio.gather(*(live.drain() for live in lives))
         for live in lives:
-            await live.leave(1001, "server going away")
+            live.leave(1001, "server going away")
             await self._forget(live)
         for chore in list(self._chores):
             chore.cancel()
@@ -128,7 +128,7 @@ class Switchboard:
                     4429, "rate_limit_exceeded", f"A session has at most {self._limits.max_connections} connections."
                 )
             try:
-                await live.attach(admit(live), notices(live.record, recorded=live.recorded))
+                live.attach(admit(live), notices(live.record, recorded=live.recorded))
             except BaseException:
                 if not live.has_legs:
                     await self._forget(live)
@@ -139,7 +139,7 @@ class Switchboard:
         return self._live.get(session_id)
 
     async def disconnect(self, live: LiveSession, leg: Leg) -> None:
-        await live.detach(leg)
+        live.detach(leg)
         if not live.has_legs:
             self._chore(self._release(live))
 
@@ -266,7 +266,10 @@ class Switchboard:
     async def reap(self) -> None:
         """Ends what is due: never connected, not reconnected in time, or idle."""
         for session in await self._journal.overdue(self._clock.now()):
-            await self.end(session, "timeout")
+            live = self._live.get(session.id)
+            # Somebody has come back whose coming the journal does not know of yet.
+            if live is None or not live.has_legs:
+                await self.end(session, "timeout")
         for live in list(self._live.values()):
             if self._clock.monotonic() - live.last_activity > self._limits.idle_seconds:
                 await self.end(live.record, "timeout")
