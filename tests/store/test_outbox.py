@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from tests.store.test_journal import turn
 from tests.store.test_store import organization, session
 
@@ -21,7 +21,7 @@ from kallglot.recording.model import Recording
 from kallglot.session.model import Session, Usage
 from kallglot.session.ports import Unstorable
 from kallglot.store import SqlJournal, SqlRecordingLedger, SqlStore
-from kallglot.store.tables import usage_ledger, webhook_deliveries
+from kallglot.store.tables import usage_ledger, webhook_deliveries, webhook_endpoints
 from kallglot.webhooks.model import Endpoint, of_session
 
 CLOCK = FakeClock()
@@ -234,3 +234,18 @@ async def test_whoever_delivers_is_woken_by_what_was_committed_and_by_nothing_el
     async with store.write() as unit:
         await unit.organizations.rename(owner.id, "Other")
     assert len(woken) == 1
+
+
+async def test_an_endpoint_that_is_deleted_meanwhile_fails_nothing_else(
+    store: SqlStore, journal: SqlJournal, owner: Organization
+) -> None:
+    made = await keep(store, session(owner.id))
+    gone = await endpoint(store, owner)
+
+    async def remove() -> None:
+        async with store.database.write() as connection:
+            await connection.execute(delete(webhook_endpoints).where(webhook_endpoints.c.id == gone.id))
+
+    await asyncio.gather(*(journal.add_turn(turn(made.id, number)) for number in range(1, 20)), remove())
+    assert len(await told(store, made)) == 20
+    assert await delivered_to(store, gone) == []

@@ -50,6 +50,7 @@ class SqlEvents:
         """A session's own endpoint gets that session's events, the organisation's all others, each those it wants."""
         table = webhook_endpoints
         sessions = {one.session_id for one in some if one.session_id is not None}
+        # One that is being deleted must not fail the transaction that tells of something else.
         found = await self._connection.execute(
             select(table)
             .where(
@@ -58,6 +59,7 @@ class SqlEvents:
                 or_(table.c.session_id.is_(None), table.c.session_id.in_(sessions)),
             )
             .order_by(table.c.id)
+            .with_for_update(read=True, key_share=True)
         )
         known = [endpoint(row) for row in found.mappings()]
         own = {one.session_id for one in known if one.session_id is not None}
