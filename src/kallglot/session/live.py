@@ -25,6 +25,7 @@ from kallglot.session.ports import Engines, SessionJournal, Tape
 from kallglot.session.presence import Presence, persistently
 from kallglot.session.routes import Plan, plan
 from kallglot.session.scribe import Scribe
+from kallglot.session.sessiontime import SessionTime
 from kallglot.session.speaker import Listening, Speaker
 from kallglot.session.state import STREAM_CLOSE_CODES
 from kallglot.session.timings import TurnTimes
@@ -81,15 +82,11 @@ class LiveSession:
         self._ending = False
         self.last_activity = clock.monotonic()
         self.left_at = clock.now()
-        self._base_ms = 0.0
-        self._base_monotonic: float | None = None
-        if record.started_at is not None:
-            self._base_monotonic = clock.monotonic()
-            self._base_ms = max(0.0, (clock.now() - record.started_at).total_seconds() * 1000)
+        self._time = SessionTime(clock, record.started_at)
         self._playback = Playback(
             record.id,
             journal,
-            session_ms=self._session_ms,
+            session_ms=self._time.at,
             participant=self._participants.__getitem__,
             emit=self.emit,
             observe=observe,
@@ -99,7 +96,7 @@ class LiveSession:
             len(turns),
             journal,
             clock,
-            now_ms=self.now_ms,
+            now_ms=self._time.now_ms,
             ready=self._start_stored,
             emit=self.emit,
             warn=self.warn,
@@ -117,7 +114,7 @@ class LiveSession:
             spoken=self._playback.timings.spoken,
             warn=self.warn,
         )
-        listening = Listening(self.now_ms, self.emit, self._learn_language, self._playback.speaking)
+        listening = Listening(self._time.now_ms, self.emit, self._learn_language, self._playback.speaking)
         said_ms = max((turn.end_ms for turn in turns if turn.participant_id == participant.id), default=0)
         return Speaker(self.record, participant, self._engines, around, listening, float(said_ms))
 
@@ -173,9 +170,7 @@ class LiveSession:
 
     def now_ms(self) -> float:
         """Milliseconds since the session's first audio; 0 before it."""
-        if self._base_monotonic is None:
-            return 0.0
-        return self._base_ms + (self._clock.monotonic() - self._base_monotonic) * 1000
+        return self._time.now_ms()
 
     async def drain(self) -> None:
         """What was said is recognised, translated and committed; bounded in time."""
@@ -362,10 +357,9 @@ class LiveSession:
 
     def _activity(self, duration_ms: float = 0.0) -> None:
         self.last_activity = self._clock.monotonic()
-        if self._base_monotonic is None:
-            self._base_monotonic = self.last_activity
+        if not self._time.begun:
             # The session began when its first chunk of audio did.
-            self._base_ms = min(duration_ms, FIRST_CHUNK_MS)
+            self._time.begin(min(duration_ms, FIRST_CHUNK_MS))
             started_at = self._clock.now()
             self.record = replace(self.record, status="active", started_at=started_at)
             self._start_task = self._spawn(self._started(started_at), "start")
@@ -412,8 +406,8 @@ class LiveSession:
             )
 
     def _record_heard(self, listener_id: str, at_monotonic_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
-        if self._tape is not None and self._base_monotonic is not None:
-            at_ms = self._session_ms(at_monotonic_ms)
+        if self._tape is not None and self._time.begun:
+            at_ms = self._time.at(at_monotonic_ms)
             self._tape.heard(self._participants[listener_id], at_ms, pcm, sample_rate_hz)
 
     def _begun(self, speaker_id: str, turn_id: str, hearings: Sequence[Hearing], language: str) -> None:
@@ -423,9 +417,6 @@ class LiveSession:
     def _note(self, noted: Sequence[Noted]) -> None:
         for hearing, event in noted:
             self._playback.note(hearing.listener.id, event)
-
-    def _session_ms(self, monotonic_ms: float) -> float:
-        return 0.0 if self._base_monotonic is None else self._base_ms + monotonic_ms - self._base_monotonic * 1000
 
 
 async def _contained(work: Coroutine[Any, Any, None], session_id: str) -> None:
