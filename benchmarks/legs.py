@@ -214,9 +214,9 @@ async def measure(
 
 
 async def metric(rest: httpx.AsyncClient, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)", (await rest.get("/metrics")).text, re.MULTILINE)
-    assert found is not None
-    return float(found.group(1))
+    """Of all its labels."""
+    found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", (await rest.get("/metrics")).text, re.MULTILINE)
+    return sum(map(float, found))
 
 
 def figures(name: str, late: np.ndarray) -> dict[str, Any]:

@@ -10,40 +10,66 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import uvicorn
 import uvloop
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from kallglot import metrics, secrets
+from kallglot import health, metrics, secrets
 from kallglot.accounts.bootstrap import ensure_default_organization
+from kallglot.accounts.policy import Retention
+from kallglot.analysis.analyst import Analyst
+from kallglot.analysis.llm import ChatModel
+from kallglot.analysis.profiles import load as load_profiles
 from kallglot.api.server import ApiServices, create_api
+from kallglot.billing.keeper import PeriodKeeper
+from kallglot.billing.stripe import StripeHook, open_stripe
 from kallglot.carriers.addresses import Addresses
 from kallglot.carriers.desk import open_desk
 from kallglot.carriers.instructions import Instructions
 from kallglot.carriers.reception import Reception
-from kallglot.clock import SystemClock
+from kallglot.clock import Clock, SystemClock
 from kallglot.legs import asyncapi
 from kallglot.legs.door import StreamDoor
 from kallglot.legs.handover import http_protocol
+from kallglot.observer import Observer
+from kallglot.privacy.retention import Keeper
 from kallglot.recording.recorder import Recorder
 from kallglot.recording.shelf import open_shelf
+from kallglot.runner import Runner
 from kallglot.session.switchboard import Limits, Switchboard
 from kallglot.session.tokens import StreamTokens
 from kallglot.settings import Settings
+from kallglot.speech.counted import CountedEngines
 from kallglot.speech.registry import EngineRegistry, build_registry
-from kallglot.store import SqlCalls, SqlJournal, SqlRecordingLedger, SqlStore
+from kallglot.store import (
+    Scrubber,
+    SqlAnalysisQueue,
+    SqlCalls,
+    SqlDeliveries,
+    SqlExpiry,
+    SqlFigures,
+    SqlJournal,
+    SqlRecordingLedger,
+    SqlStore,
+    in_words,
+)
 from kallglot.webhooks.addresses import networks
 from kallglot.webhooks.client import SafeClient
+from kallglot.webhooks.courier import Courier
 
 log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 PURGE_SECONDS = 3600
+PATIENCE_SECONDS = 5.0
+"""For the database to answer whether it is there."""
+IDEMPOTENCY_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +102,46 @@ async def open_store(settings: Settings) -> AsyncGenerator[Deployment]:
         await store.close()
 
 
+def stripe_hook(settings: Settings) -> StripeHook | None:
+    """Raises :class:`kallglot.billing.stripe.PaymentsUnavailable`."""
+    secret = settings.stripe_webhook_secret
+    return open_stripe(None if secret is None else secret.get_secret_value(), settings.stripe_plans)
+
+
+def language_model(settings: Settings, clock: Clock) -> ChatModel | None:
+    if settings.llm_url is None or settings.llm_model is None:
+        return None
+    key = None if settings.llm_api_key is None else settings.llm_api_key.get_secret_value()
+    return ChatModel(settings.llm_url, settings.llm_model, key or None, clock, timeout_s=settings.llm_timeout_seconds)
+
+
 class Node:
     """A running server: the deployment's store, the engines, the sessions and the doors to them."""
 
     def __init__(
-        self, deployment: Deployment, journal: SqlJournal, registry: EngineRegistry, recorder: Recorder
+        self,
+        deployment: Deployment,
+        journal: SqlJournal,
+        registry: EngineRegistry,
+        recorder: Recorder,
+        observer: Observer,
     ) -> None:
         settings = deployment.settings
         self._deployment = deployment
         self._registry = registry
-        self._problems: list[str] = ["starting"]
+        self._closing = False
         limits = Limits(settings.reconnect_seconds, settings.idle_seconds, settings.max_connections_per_session)
         self._recorder = recorder
-        self._lags = metrics.TurnLags()
+        self._observer = observer
+        engines = CountedEngines(registry)
         self.switchboard = Switchboard(
-            journal, registry, deployment.clock, limits, recorder=recorder, observe=self._lags.observe
+            journal,
+            engines,
+            deployment.clock,
+            limits,
+            recorder=recorder,
+            tell=observer.work,
+            turn=observer.turn,
         )
         tokens = StreamTokens(secrets.derive(deployment.master, "stream tokens"), deployment.clock)
         calls = SqlCalls(deployment.store.database, deployment.store.cipher)
@@ -105,9 +156,49 @@ class Node:
             deployment.clock,
             twilio_url=settings.twilio_api_url,
             telnyx_url=settings.telnyx_api_url,
+            observe=observer.work,
         )
         reception.lost = self._desk.stream_lost
         self._asking = SafeClient(networks(settings.webhook_allowed_networks))
+        self._runner = Runner(settings.data_dir)
+        self._delivering = SafeClient(networks(settings.webhook_allowed_networks))
+        database = deployment.store.database
+        self._deliveries = SqlDeliveries(database, deployment.store.cipher)
+        self.courier = Courier(
+            self._deliveries,
+            self._delivering,
+            deployment.clock,
+            self._runner.name,
+            observe=observer.work,
+        )
+        database.on_deliveries = self.courier.wake
+        self._profiles = load_profiles(settings.analysis_profiles)
+        self.analyst = Analyst(
+            SqlAnalysisQueue(database),
+            self._profiles,
+            deployment.clock,
+            self._runner.name,
+            engine=language_model(settings, deployment.clock),
+            observe=observer.work,
+        )
+        observer.looks_at(
+            metrics.Sources(
+                self.switchboard,
+                self.door,
+                registry,
+                engines,
+                journal,
+                database.writes,
+                recorder,
+                self.courier,
+                observer.stored,
+                health.Folder(0, 0),
+                observer.lags,
+                observer.requests,
+                observer.works,
+                observer.traces,
+            )
+        )
         self.api = self._api(tokens)
 
     def _api(self, tokens: StreamTokens) -> FastAPI:
@@ -119,14 +210,21 @@ class Node:
                 languages=self._registry,
                 recordings=self._recorder,
                 exchange=self._desk.exchange,
-                instructions=Instructions(self._asking, self._deployment.clock),
+                stripe=stripe_hook(settings),
+                instructions=Instructions(self._asking, self._deployment.clock, self._deliveries.organization_secrets),
+                analysis_profiles=self._profiles,
+                wake_analyst=self.analyst.wake,
+                webhook_networks=networks(settings.webhook_allowed_networks),
                 clock=self._deployment.clock,
+                process=self._runner.name,
                 tokens=tokens,
                 base_url=settings.base_url,
                 stream_base_url=settings.stream_base_url,
                 max_body_bytes=settings.max_body_bytes,
                 never_connected_seconds=settings.never_connected_seconds,
-                readiness=lambda: self._problems,
+                readiness=lambda: self._observer.verdict.problems,
+                warnings=lambda: self._observer.verdict.warnings,
+                watch=self._observer.watch,
                 admission=self._admission,
             )
         )
@@ -135,12 +233,9 @@ class Node:
         async def asyncapi_document() -> JSONResponse:
             return JSONResponse(described)
 
-        async def exposition() -> Response:
-            text = metrics.exposition(self.switchboard, self._registry, self._lags)
-            return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
         api.add_api_route("/asyncapi.json", asyncapi_document, include_in_schema=False)
-        api.add_api_route("/metrics", exposition, include_in_schema=False)
+        token = settings.metrics_token
+        metrics.install(api, self._observer.page, None if token is None else token.get_secret_value())
         return api
 
     def _admission(self) -> int | None:
@@ -148,30 +243,50 @@ class Node:
         return 5 if self.switchboard.lag_ms > self._deployment.settings.overload_lag_ms else None
 
     async def start(self) -> None:
+        async with self._deployment.store.write() as unit:
+            await unit.idempotency.abandon(self._runner.name)
         await self.switchboard.start()
-        self._problems = []
+        await self.courier.start()
+        await self.analyst.start()
+        self._observer.verdict = await self._observer.look(None)
 
     async def watch(self) -> None:
         """Keeps readiness true to the database and the engines, and old idempotency answers from piling up."""
         store = self._deployment.store
         elapsed = PURGE_SECONDS
         while True:
-            problems: list[str] = []
+            problem: str | None = None
             try:
-                await store.ping()
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await store.ping()
                 if elapsed >= PURGE_SECONDS:
                     elapsed = 0
                     async with store.write() as unit:
-                        await unit.idempotency.purge(self._deployment.clock.now() - metrics.DAY)
+                        await unit.idempotency.purge(self._deployment.clock.now() - IDEMPOTENCY_KEPT)
             except Exception as error:
-                log.warning("the database does not answer: %s", type(error).__name__)
-                problems.append("the database does not answer")
-            self._problems = problems
+                problem = in_words(error)
+                log.warning("%s (%s)", problem, type(error).__name__)
+            try:
+                verdict = await self._observer.look(problem)
+            except Exception:
+                log.exception("health could not be looked at")
+                verdict = health.Verdict(problems=("the server's health could not be looked at",))
+            if verdict != self._observer.verdict and not self._closing:
+                self._observer.verdict = verdict
+                for words in (*verdict.problems, *verdict.warnings):
+                    log.warning("health: %s", words)
             await asyncio.sleep(5)
             elapsed += 5
 
     async def close(self) -> None:
-        self._problems = ["shutting down"]
+        self._closing = True
+        self._observer.verdict = health.Verdict(problems=("shutting down",))
+        # Both wait for others for some seconds, and there are ten in all.
+        await asyncio.gather(self._close_calls(), self.courier.close(), self.analyst.close())
+        await self._delivering.close()
+        self._runner.close()
+
+    async def _close_calls(self) -> None:
         await self._desk.close()
         await self.switchboard.close()
         await self.door.close()
@@ -192,21 +307,39 @@ async def running(settings: Settings) -> AsyncGenerator[tuple[Node, Deployment]]
         )
         await registry.start()
         stack.push_async_callback(registry.close)
+        figures = SqlFigures(deployment.store.database, deployment.clock)
+        observer = Observer(settings, deployment.clock, figures, VERSION)
+        stack.push_async_callback(observer.close)
         recorder = Recorder(
             SqlRecordingLedger(deployment.store.database, deployment.clock),
             open_shelf(settings.recording_store, settings.data_dir / "recordings" / "shelf"),
             settings.data_dir / "recordings",
             deployment.clock,
             retention_days=settings.recording_retention_days,
+            observe=observer.work,
         )
         await recorder.start()
         stack.push_async_callback(recorder.close)
-        node = Node(deployment, journal, registry, recorder)
+        node = Node(deployment, journal, registry, recorder, observer)
         stack.push_async_callback(node.close)
         await node.start()
-        watcher = asyncio.create_task(node.watch())
-        stack.callback(watcher.cancel)
+        default = Retention(
+            settings.transcript_retention_days, settings.recording_retention_days, settings.event_retention_days
+        )
+        chores = {
+            "periods": PeriodKeeper(deployment.store, deployment.clock).run(),
+            "retention": Keeper(SqlExpiry(deployment.store.database), default, deployment.clock).run(),
+            "scrubbing": Scrubber(deployment.store.database).run(),
+            "watch": node.watch(),
+        }
+        stack.push_async_callback(_stop, [asyncio.create_task(work, name=name) for name, work in chores.items()])
         yield node, deployment
+
+
+async def _stop(chores: Sequence[asyncio.Task[None]]) -> None:
+    for chore in chores:
+        chore.cancel()
+    await asyncio.gather(*chores, return_exceptions=True)
 
 
 def serve(settings: Settings, *, announce_key: Callable[[str], None]) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
 class Settings(BaseSettings):
@@ -24,7 +27,27 @@ class Settings(BaseSettings):
     bootstrap_api_key: SecretStr | None = None
     secret_key: SecretStr | None = None
     """Encrypts stored secrets and signs stream tokens; a file in the data folder when unset."""
+    stripe_webhook_secret: SecretStr | None = None
+    """The signing secret of the webhook endpoint at Stripe; without it there is none here."""
+    stripe_plans: str = ""
+    """``price_x=pro,price_y=starter``."""
     log_level: str = "info"
+    log_format: Literal["text", "json"] = "text"
+    access_log: bool = True
+    """A line for each request."""
+    metrics_token: SecretStr | None = None
+    """What ``/metrics`` asks for as a bearer token; it is open when unset."""
+    otlp_endpoint: str | None = None
+    """Where traces go, over OTLP/HTTP: ``http://collector:4318``; there are none when unset."""
+    analysis_profiles: Path | None = None
+    """A TOML or JSON file of profiles beside the built-in ones (``docs/analysis.md``)."""
+    llm_url: str | None = None
+    """A server of the chat completions API, ``https://api.openai.com/v1``: it makes summaries, sentiment and keywords.
+    They are made by counting words when unset."""
+    llm_api_key: SecretStr | None = None
+    llm_model: str | None = Field(default=None, validate_default=True)
+    llm_timeout_seconds: float = Field(default=120.0, gt=0)
+    """For one answer."""
     webhook_allowed_networks: str = ""
     scripted_engines: Path | None = None
     """A JSON file of scripted engines (``docs/scripted-engines.md``), for tests and load runs without models."""
@@ -35,6 +58,9 @@ class Settings(BaseSettings):
 
     In the data folder when unset."""
     recording_retention_days: float = Field(default=30.0, gt=0)
+    transcript_retention_days: float | None = Field(default=None, gt=0)
+    """From the end of the session, unless the organisation says otherwise; for ever when unset."""
+    event_retention_days: float = Field(default=30.0, gt=0)
     models_dir: Path | None = None
     twilio_api_url: str | None = None
     """In place of https://api.twilio.com: a proxy, or a stand-in."""
@@ -47,6 +73,36 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(default=1800.0, gt=0)
     overload_lag_ms: float = Field(default=250.0, gt=0)
     """New sessions are refused with 503 while the event loop runs later than this."""
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.lower() not in LEVELS:
+            raise ValueError(f"expected one of {', '.join(LEVELS)}, got {value!r}")
+        return value.lower()
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _http_only(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://unset")
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("expected an address like http://collector:4318")
+        return value.rstrip("/") if value else None
+
+    @field_validator("llm_url")
+    @classmethod
+    def _http_server(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://unset")
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError("expected an address like https://api.openai.com/v1")
+        return value.rstrip("/") if value else None
+
+    @field_validator("llm_model")
+    @classmethod
+    def _model_is_named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("llm_url") is not None and not value:
+            raise ValueError("expected the name of the model that KALLGLOT_LLM_URL is asked for")
+        return value or None
 
     @field_validator("public_url", "public_stream_url")
     @classmethod

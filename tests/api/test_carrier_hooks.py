@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import json
 from typing import Any
 from urllib.parse import urlencode
@@ -32,6 +33,7 @@ from twilio.request_validator import RequestValidator
 from kallglot.accounts.model import Organization
 from kallglot.carriers.client import CarrierError
 from kallglot.carriers.instructions import Instructions
+from kallglot.store import SqlDeliveries
 from kallglot.webhooks.client import Answer, Unreachable
 
 TOKEN = "geheim"
@@ -529,7 +531,8 @@ class Hook:
 
 
 def hooked(api: Api, hook: Hook) -> None:
-    object.__setattr__(api.services, "instructions", Instructions(hook, api.clock))
+    secrets = SqlDeliveries(api.store.database, api.store.cipher).organization_secrets
+    object.__setattr__(api.services, "instructions", Instructions(hook, api.clock, secrets))
 
 
 async def test_a_customer_is_asked(api: Api) -> None:
@@ -540,7 +543,16 @@ async def test_a_customer_is_asked(api: Api) -> None:
     (of,) = await sessions(api)
     assert (of["target_language"], of["metadata"], of["provider"]) == ("es", {"queue": "sales"}, "twilio")
     number = (await get(api, "/v1/phone_numbers"))["data"][0]["id"]
-    ((url, question, _, timeout_s),) = hook.posts
+    ((url, question, headers, timeout_s),) = hook.posts
+    async with api.store.read() as unit:
+        secrets = await unit.webhook_endpoints.organization_secrets((await api.organization()).id)
+    assert secrets is not None
+    stamp, _, code = headers["Kallglot-Signature"].removeprefix("t=").partition(",v1=")
+    said = f"{stamp}.{json.dumps(question)}".encode()
+    assert (int(stamp), code) == (
+        api.clock.now().timestamp(),
+        hmac.digest(secrets.current.encode(), said, "sha256").hex(),
+    )
     assert (url, timeout_s) == (HOOK, 6.0)
     assert question == {
         "id": question["id"],

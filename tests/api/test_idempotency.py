@@ -121,7 +121,7 @@ async def test_what_failed_may_be_tried_again_with_the_same_key(api: Api) -> Non
     assert invalid.status_code == 400
     async with api.store.write() as unit:
         other = next(one for one in await unit.organizations.list() if one.name == "Other")
-        await unit.organizations.grant_credits(other.id, 1, "grant", "g")
+        await unit.organizations.grant_credits(other.id, 1, "grant", "g", api.clock.now())
     made = await api.call("POST", PATH, OBJECT, key=poor, Idempotency_Key="k")
     assert (made.status_code, "idempotent-replayed" in made.headers) == (201, False)
 

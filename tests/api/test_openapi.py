@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from tests.api.conftest import Api
 
-from kallglot.api import call_models, carrier_models
+from kallglot.api import analysis_models, call_models, carrier_models, privacy_models, webhook_models
 from kallglot.api.examples import ANSWERS, REQUESTS
 from kallglot.api.models import MODELS
 from kallglot.api.refusals import CODES, by_status
 from kallglot.errors import STATUS_OF
 
+HOOKS, HOOK = "/v1/webhook_endpoints", {"url": "https://example.com/hooks"}
 OBJECT = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en"}
 
 
@@ -49,7 +50,7 @@ async def test_every_reference_leads_somewhere(api: Api) -> None:
             target = target[part]
 
 
-WITHOUT_JSON = ("get_recording_audio", "download_recording")
+WITHOUT_JSON = ("get_recording_audio", "download_recording", "export_session")
 
 
 async def test_every_operation_has_an_id_and_an_example_for_every_answer(api: Api) -> None:
@@ -90,7 +91,16 @@ def test_examples_name_when_to_come_again() -> None:
 def test_request_examples_are_requests(operation: str) -> None:
     name, example, _ = REQUESTS[operation]
     next(
-        model for model in (*MODELS, *call_models.MODELS, *carrier_models.MODELS) if model.__name__ == name
+        model
+        for model in (
+            *MODELS,
+            *call_models.MODELS,
+            *carrier_models.MODELS,
+            *webhook_models.MODELS,
+            *analysis_models.MODELS,
+            *privacy_models.MODELS,
+        )
+        if model.__name__ == name
     ).model_validate(example)
 
 
@@ -116,7 +126,19 @@ async def test_answers_have_the_fields_of_their_examples(api: Api) -> None:
     numbering = {"number": "+14155551234", "connection_id": connection["id"]}
     number = f"/v1/phone_numbers/{(await check('create_phone_number', 'POST', '/v1/phone_numbers', numbering))['id']}"
     connected = f"/v1/connections/{connection['id']}"
+    hook = f"/v1/webhook_endpoints/{(await check('create_webhook_endpoint', 'POST', HOOKS, HOOK))['id']}"
+    delivery = f"/v1/webhook_deliveries/{(await check('test_webhook_endpoint', 'POST', f'{hook}/test'))['id']}"
     for operation, method, address, body in (
+        ("list_webhook_endpoints", "GET", HOOKS, None),
+        ("get_webhook_endpoint", "GET", hook, None),
+        ("update_webhook_endpoint", "PATCH", hook, {"events": ["*"]}),
+        ("rotate_webhook_secret", "POST", f"{hook}/rotate_secret", None),
+        ("list_webhook_deliveries", "GET", f"{hook}/deliveries", None),
+        ("get_webhook_delivery", "GET", delivery, None),
+        ("resend_webhook_delivery", "POST", f"{delivery}/resend", None),
+        ("delete_webhook_endpoint", "DELETE", hook, None),
+        ("get_organization_webhook_secret", "GET", "/v1/organization/webhook_secret", None),
+        ("rotate_organization_webhook_secret", "POST", "/v1/organization/webhook_secret/rotate", None),
         ("list_sessions", "GET", "/v1/sessions", None),
         ("get_session", "GET", path, None),
         ("update_session", "PATCH", path, {"metadata": {}}),
@@ -127,6 +149,8 @@ async def test_answers_have_the_fields_of_their_examples(api: Api) -> None:
         ("get_transcript", "GET", f"{path}/transcript", None),
         ("end_session", "POST", f"{path}/end", None),
         ("get_organization", "GET", "/v1/organization", None),
+        ("get_usage", "GET", "/v1/usage", None),
+        ("list_credit_entries", "GET", "/v1/usage/ledger", None),
         ("list_api_keys", "GET", "/v1/api_keys", None),
         ("get_api_key", "GET", key, None),
         ("revoke_api_key", "DELETE", key, None),

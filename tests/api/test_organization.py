@@ -5,10 +5,6 @@ from typing import Any
 import pytest
 from tests.api.conftest import Api
 
-from kallglot.accounts.model import SCOPES
-
-PATH = "/v1/api_keys"
-
 
 async def test_the_organization(api: Api) -> None:
     await api.create()
@@ -19,91 +15,106 @@ async def test_the_organization(api: Api) -> None:
     assert response.headers["x-api-credits-remaining"] == "999999"
 
 
-async def test_a_key_is_shown_once_works_and_ends(api: Api) -> None:
-    body = {"name": "desk", "scopes": ["sessions:read", "sessions:read"], "expires_at": "2026-03-26T12:30:00+01:00"}
-    response = await api.call("POST", PATH, body)
-    made = response.json()
-    assert response.status_code == 201
-    assert made["secret"].startswith("sk_live_")
-    assert made["secret"].endswith(made["hint"])
-    assert (made["scopes"], made["expires_at"]) == (["sessions:read"], "2026-03-26T11:30:00Z")
-    assert (await api.call("GET", "/v1/sessions", key=made["secret"])).status_code == 200
-    path = f"{PATH}/{made['id']}"
-    found = await api.call("GET", path)
-    assert found.json() == made | {"secret": None, "last_used_at": "2026-03-26T11:00:00Z"}
-    assert made["secret"] not in (await api.call("GET", PATH)).text
-    first = await api.call("DELETE", path)
-    assert (first.status_code, first.json()["revoked_at"]) == (200, "2026-03-26T11:00:00Z")
-    api.clock.advance(60)
-    assert (await api.call("DELETE", path)).json() == first.json()
-    refused = await api.call("GET", "/v1/sessions", key=made["secret"])
-    assert refused.json()["error"]["code"] == "revoked_api_key"
-
-
-async def test_what_is_left_out_is_everything_in_the_callers_mode(api: Api) -> None:
-    made = (await api.call("POST", PATH, {"name": "all"})).json()
-    assert (made["livemode"], made["scopes"], made["expires_at"]) == (True, list(SCOPES), None)
-    test_key = (await api.call("POST", PATH, {"name": "t", "livemode": False})).json()["secret"]
-    assert test_key.startswith("sk_test_")
-    assert (await api.call("POST", PATH, {"name": "t"}, key=test_key)).json()["livemode"] is False
-
-
-async def test_a_test_key_makes_no_live_key(api: Api) -> None:
-    test_key = await api.key(livemode=False)
-    refused = await api.call("POST", PATH, {"name": "up", "livemode": True}, key=test_key)
-    error = refused.json()["error"]
-    assert (refused.status_code, error["code"], error["param"]) == (403, "insufficient_permissions", "livemode")
-
-
-async def test_pages_of_keys_that_a_test_key_may_see(api: Api) -> None:
-    tests: list[str] = []
-    for n in range(8):
-        api.clock.advance(1)
-        body = {"name": str(n), "livemode": n % 2 == 0}
-        made = (await api.call("POST", PATH, body)).json()
-        if not made["livemode"]:
-            tests.append(made["id"])
-    reader = await api.key(livemode=False, id="key_0")
-    newest_first = sorted(tests, reverse=True)
-
-    async def ids(query: str) -> tuple[list[str], bool]:
-        page = (await api.call("GET", f"{PATH}?{query}", key=reader)).json()
-        return [one["id"] for one in page["data"]], page["has_more"]
-
-    assert await ids("limit=2") == (newest_first[:2], True)
-    assert await ids(f"limit=2&starting_after={newest_first[1]}") == (newest_first[2:], True)
-    assert await ids(f"limit=2&starting_after={newest_first[3]}") == (["key_0"], False)
-    assert await ids(f"limit=2&ending_before={newest_first[3]}") == (newest_first[1:3], True)
-    assert await ids(f"limit=2&ending_before={newest_first[2]}") == (newest_first[:2], False)
-    assert len((await api.call("GET", PATH)).json()["data"]) == 10
-
-
-@pytest.mark.parametrize(
-    ("body", "code", "param"),
-    [
-        ({}, "missing_required_field", "name"),
-        ({"name": ""}, "invalid_field_value", "name"),
-        ({"name": "n" * 201}, "invalid_field_value", "name"),
-        ({"name": "n", "scopes": []}, "invalid_field_value", "scopes"),
-        ({"name": "n", "scopes": ["root"]}, "invalid_field_value", "scopes.0"),
-        ({"name": "n", "livemode": "yes"}, "invalid_field_value", "livemode"),
-        ({"name": "n", "expires_at": "2026-03-26T11:00:00Z"}, "invalid_field_value", "expires_at"),
-        ({"name": "n", "expires_at": "2027-01-01T00:00:00"}, "invalid_field_value", "expires_at"),
-        ({"name": "n", "expires_at": 1900000000}, "invalid_field_value", "expires_at"),
-        ({"name": "n", "expires_at": "9999-12-31T23:59:59-23:00"}, "invalid_field_value", "expires_at"),
-        ({"name": "n", "secret": "sk_live_mine"}, "unknown_field", "secret"),
-    ],
-)
-async def test_keys_that_cannot_be(api: Api, body: dict[str, Any], code: str, param: str) -> None:
-    response = await api.call("POST", PATH, body)
-    error = response.json()["error"]
-    assert (response.status_code, error["code"], error["param"]) == (400, code, param), error
-    assert len((await api.call("GET", PATH)).json()["data"]) == 1
-
-
 async def test_languages(api: Api) -> None:
     listed = (await api.call("GET", "/v1/languages")).json()
     german = next(one for one in listed["data"] if one["code"] == "de")
     assert (listed["object"], listed["url"], listed["has_more"]) == ("list", "/v1/languages", False)
     assert (german["id"], german["object"], german["name"]) == ("de", "language", "German")
     assert {one["language"] for one in german["translation_to"]} == {"en", "es"}
+
+
+ORGANIZATION = "/v1/organization"
+PATTERN = {"name": "n", "pattern": "x"}
+
+
+async def changed(api: Api, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+    response = await api.call("PATCH", ORGANIZATION, body, key=key)
+    assert response.status_code == 200, response.text
+    assert (await api.call("GET", ORGANIZATION, key=key)).json() == response.json()
+    return response.json()
+
+
+NOTHING = {
+    "retention": {"transcripts_days": None, "recordings_days": None, "events_days": None},
+    "redaction": {"card_numbers": False, "patterns": []},
+}
+
+
+async def test_its_policy_part_by_part(api: Api) -> None:
+    before = (await api.call("GET", ORGANIZATION)).json()
+    assert {part: before[part] for part in NOTHING} == NOTHING
+    found = await changed(api, {"name": "Müller & Söhne", "retention": {"transcripts_days": 90, "events_days": 1.5}})
+    assert found["name"] == "Müller & Söhne"
+    assert found["retention"] == {"transcripts_days": 90, "recordings_days": None, "events_days": 1.5}
+    found = await changed(api, {"retention": {"transcripts_days": None, "recordings_days": 7}})
+    assert found["retention"] == {"transcripts_days": None, "recordings_days": 7, "events_days": 1.5}
+    patterns = [{"name": "customer", "pattern": "K-[0-9]{6}"}, {"name": "x", "pattern": "y", "replacement": ""}]
+    found = await changed(api, {"redaction": {"card_numbers": True, "patterns": patterns}})
+    assert [one["replacement"] for one in found["redaction"]["patterns"]] == ["[customer]", ""]
+    found = await changed(api, {"redaction": {"card_numbers": False}})
+    assert len(found["redaction"]["patterns"]) == 2
+    found = await changed(api, {"redaction": None, "retention": None})
+    assert {part: found[part] for part in NOTHING} == NOTHING
+    assert await changed(api, {}) == found
+    audit = (await api.call("GET", "/v1/audit_log")).json()["data"]
+    told = [one["details"]["changed"] for one in audit if one["action"] == "organization.updated"]
+    assert told == [
+        ["redaction", "retention"],
+        ["redaction.card_numbers"],
+        ["redaction.card_numbers", "redaction.patterns"],
+        ["retention.recordings_days", "retention.transcripts_days"],
+        ["name", "retention.events_days", "retention.transcripts_days"],
+    ]
+
+
+async def test_tenants_have_policies_of_their_own(api: Api) -> None:
+    other = await api.tenant()
+    await changed(api, {"retention": {"transcripts_days": 1}}, key=other)
+    assert (await api.call("GET", ORGANIZATION)).json()["retention"] == NOTHING["retention"]
+    refused = await api.call("PATCH", ORGANIZATION, {"name": "n"}, key=await api.key(livemode=False))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "insufficient_permissions")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        ({"name": ""}, "invalid_field_value", "name"),
+        ({"name": None}, "invalid_field_value", "name"),
+        ({"plan": "pro"}, "unknown_field", "plan"),
+        ({"retention": {"transcripts_days": 0.5}}, "invalid_field_value", "retention.transcripts_days"),
+        ({"retention": {"recordings_days": 3651}}, "invalid_field_value", "retention.recordings_days"),
+        ({"retention": {"events_days": "7"}}, "invalid_field_value", "retention.events_days"),
+        ({"retention": {"days": 7}}, "unknown_field", "retention.days"),
+        ({"redaction": {"card_numbers": "yes"}}, "invalid_field_value", "redaction.card_numbers"),
+        ({"redaction": {"patterns": None}}, "invalid_field_value", "redaction.patterns"),
+        (
+            {"redaction": {"patterns": [{"name": "n", "pattern": "x"}] * 21}},
+            "invalid_field_value",
+            "redaction.patterns",
+        ),
+        *(
+            ({"redaction": {"patterns": [PATTERN, one]}}, code, f"redaction.patterns.1.{field}")
+            for one, code, field in (
+                ({"name": "n", "pattern": "["}, "invalid_field_value", "pattern"),
+                ({"name": "n", "pattern": "(?=x)"}, "invalid_field_value", "pattern"),
+                ({"name": "n", "pattern": "x*"}, "invalid_field_value", "pattern"),
+                ({"name": "n", "pattern": "^"}, "invalid_field_value", "pattern"),
+                ({"name": "n", "pattern": ""}, "invalid_field_value", "pattern"),
+                ({"name": "n", "pattern": "x" * 501}, "invalid_field_value", "pattern"),
+                ({"name": "<b>", "pattern": "x"}, "invalid_field_value", "name"),
+                ({"name": "n"}, "missing_required_field", "pattern"),
+                ({"name": "n", "pattern": "x", "replacement": "r" * 101}, "invalid_field_value", "replacement"),
+            )
+        ),
+    ],
+)
+async def test_policies_that_cannot_be(api: Api, body: dict[str, Any], code: str, param: str) -> None:
+    response = await api.call("PATCH", ORGANIZATION, body)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (400, code, param), error
+    assert (await api.call("GET", ORGANIZATION)).json()["redaction"] == NOTHING["redaction"]
+
+
+async def test_why_a_pattern_is_refused_is_said(api: Api) -> None:
+    response = await api.call("PATCH", ORGANIZATION, {"redaction": {"patterns": [{"name": "n", "pattern": "(a"}]}})
+    assert "missing ): (a" in response.json()["error"]["message"]

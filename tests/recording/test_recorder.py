@@ -61,11 +61,11 @@ class DyingLedger:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
 
-    async def update(self, recording: Any) -> None:
+    async def update(self, recording: Any) -> bool:
         self._left -= 1
         if not self._left:
             raise Killed
-        await self._ledger.update(recording)
+        return await self._ledger.update(recording)
 
 
 def away(office: Office) -> Any:

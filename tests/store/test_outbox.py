@@ -11,16 +11,18 @@ from sqlalchemy import delete, select
 from tests.store.test_journal import turn
 from tests.store.test_store import organization, session
 
+from kallglot.accounts.audit import AuditEntry
 from kallglot.accounts.model import Organization
 from kallglot.api import news
 from kallglot.api.ports import EventFilter, Page
 from kallglot.clock import FakeClock
-from kallglot.ids import EVENT, RECORDING, WEBHOOK_ENDPOINT, new_id
+from kallglot.ids import AUDIT, EVENT, RECORDING, WEBHOOK_ENDPOINT, new_id
 from kallglot.outbox import Event
 from kallglot.recording.model import Recording
 from kallglot.session.model import Session, Usage
 from kallglot.session.ports import Unstorable
 from kallglot.store import SqlJournal, SqlRecordingLedger, SqlStore
+from kallglot.store.audit import SqlAudit
 from kallglot.store.tables import usage_ledger, webhook_deliveries, webhook_endpoints
 from kallglot.webhooks.model import Endpoint, of_session
 
@@ -249,3 +251,34 @@ async def test_an_endpoint_that_is_deleted_meanwhile_fails_nothing_else(
     await asyncio.gather(*(journal.add_turn(turn(made.id, number)) for number in range(1, 20)), remove())
     assert len(await told(store, made)) == 20
     assert await delivered_to(store, gone) == []
+
+
+async def test_a_session_and_an_endpoint_that_is_deleted_do_not_wait_for_each_other(
+    store: SqlStore, owner: Organization
+) -> None:
+    """Whoever creates locks the organisation and then looks at endpoints; whoever deletes does it the other way."""
+    if store.database.is_sqlite:
+        pytest.skip("SQLite has one writer")
+    gone = await endpoint(store, owner)
+    locked, deleted = asyncio.Event(), asyncio.Event()
+
+    async def create() -> None:
+        async with store.write() as unit:
+            await unit.sessions.count_live(owner.id, True)
+            await unit.organizations.lock(owner.id)
+            locked.set()
+            await deleted.wait()
+            made = session(owner.id)
+            await unit.sessions.add(made)
+            await unit.events.add([news.session_created(made)])
+
+    async def remove() -> None:
+        async with store.database.write() as connection:
+            await connection.execute(delete(webhook_endpoints).where(webhook_endpoints.c.id == gone.id))
+            deleted.set()
+            await locked.wait()
+            entry = AuditEntry(new_id(AUDIT), owner.id, "operator", "webhook_endpoint.deleted", CLOCK.now())
+            await SqlAudit(connection).add(entry)
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(create(), remove())

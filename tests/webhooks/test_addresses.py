@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kallglot.webhooks.addresses import allowed, chosen, is_public, networks
+from kallglot.webhooks.addresses import allowed, chosen, in_turn, is_public, networks
 
 FORBIDDEN = (
     # this host, loopback, private
@@ -178,6 +178,13 @@ def test_a_name_that_leads_to_both_is_a_trap(private: str) -> None:
     assert chosen([private, "8.8.8.8"], ()) is None
     assert chosen(["8.8.8.8", "2001:4860:4860::8888", private], ()) is None
     assert chosen(["8.8.8.8", "1.1.1.1"], ()) == "8.8.8.8"
+
+
+def test_addresses_in_turn() -> None:
+    found = ["2001:4860:4860::8888", "2606:4700:4700::1111", "2001:4860:4860::8888", "8.8.8.8", "1.1.1.1", "9.9.9.9"]
+    assert in_turn(found, ()) == [found[0], "8.8.8.8", found[1], "1.1.1.1", "9.9.9.9"]
+    assert in_turn(found[::-1], ())[:3] == ["9.9.9.9", found[0], "1.1.1.1"]
+    assert in_turn([*found, "10.0.0.1"], ()) == []
 
 
 def test_a_name_that_leads_nowhere() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -97,14 +98,25 @@ def names(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
     """Every name leads to the first of ``answers``, then to the next; the names that were asked for."""
     asked: list[str] = []
 
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
-        found = answers[min(len(asked), len(answers) - 1)]
+    def look_up(host: str) -> list[str]:
         asked.append(host)
-        family = {True: socket.AF_INET6, False: socket.AF_INET}
-        return [(family[":" in one], socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
+        return answers[min(len(asked), len(answers)) - 1]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    resolver(monkeypatch, look_up)
     return asked
+
+
+def resolver(monkeypatch: pytest.MonkeyPatch, look_up: Callable[[str], list[str]]) -> None:
+    """The system's; what names lead to is ``look_up``'s, on the thread that asks."""
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int | None, *given: Any, **more: Any) -> list[Any]:
+        if threading.current_thread().name != "name lookup":
+            return real(host, port, *given, **more)
+        family = {True: socket.AF_INET6, False: socket.AF_INET}
+        return [(family[":" in one], socket.SOCK_STREAM, 6, "", (one, port or 0)) for one in look_up(host)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 async def refused(client: SafeClient, url: str, timeout_s: float = ENOUGH_S) -> str:
@@ -269,11 +281,81 @@ async def test_a_name_that_changes_is_checked_each_time(
     assert connects == [("127.0.0.1", server.port)]
 
 
+async def test_the_next_address_where_the_first_refuses(
+    client: SafeClient, server: Server, connects: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names(monkeypatch, ["127.0.0.2", "127.0.0.2", "127.0.0.1"])
+    answer = await client.post(server.url("hooks.example.com"), b"{}", {}, timeout_s=ENOUGH_S)
+    assert answer.body == b"ja"
+    assert connects == [("127.0.0.2", server.port), ("127.0.0.1", server.port)]
+
+
+async def test_three_addresses_at_most(
+    client: SafeClient, free_port: int, connects: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names(monkeypatch, [f"127.0.0.{n}" for n in range(2, 8)])
+    assert "refused" in await refused(client, f"http://hooks.example.com:{free_port}/")
+    assert connects == [(f"127.0.0.{n}", free_port) for n in (2, 3, 4)]
+
+
+async def test_the_next_address_where_the_first_says_nothing(
+    client: SafeClient, server: Server, connects: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection and leaves it at that."""
+    monkeypatch.setattr("kallglot.webhooks.client.NEXT_SECONDS", 0.1)
+    names(monkeypatch, ["127.0.0.1", "127.0.0.2"])
+    assert "refused" in await refused(client, f"https://hooks.example.com:{server.port}/")
+    assert connects == [("127.0.0.1", server.port), ("127.0.0.2", server.port)]
+
+
+async def test_all_addresses_are_checked_before_one_is_tried(
+    client: SafeClient, free_port: int, connects: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names(monkeypatch, ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "10.0.0.1"])
+    assert "not public" in await refused(client, f"http://hooks.example.com:{free_port}/")
+    assert connects == []
+
+
+@pytest.mark.parametrize("behind", [b"1;", b"0\r\n", b"0\r\nX: "])
+async def test_what_stands_beside_the_body_has_an_end_too(client: SafeClient, server: Server, behind: bytes) -> None:
+    """Extensions of chunks, many trailers, a long one."""
+    line = b"X-%d: " % 7 + b"v" * 1000 + b"\r\n" if behind.endswith(b"\r\n") else b"v" * 1000
+
+    async def pour(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + behind)
+        while True:
+            writer.write(line)
+            await writer.drain()
+
+    server.answer = pour
+    assert "larger" in await refused(client, server.url())
+    await asyncio.wait_for(server.left.wait(), ENOUGH_S)
+
+
+async def test_a_header_behind_the_body_is_none(client: SafeClient, server: Server) -> None:
+    server.answer = (
+        b"HTTP/1.1 429 Slow\r\nRetry-After: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"2;a=b\r\nja\r\n0\r\nRetry-After: 86400\r\nX: y\r\n\r\n"
+    )
+    for _ in range(2):
+        answer = await client.post(server.url(), b"{}", {}, timeout_s=ENOUGH_S)
+        assert (answer.body, answer.headers) == (b"ja", {"retry-after": "5", "transfer-encoding": "chunked"})
+    assert server.connections == 1
+
+
+async def test_the_largest_answer_in_small_pieces(client: SafeClient, server: Server) -> None:
+    pieces = b"4\r\nabcd\r\n" * (MOST_BYTES // 4)
+    server.answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n"
+    answer = await client.post(server.url(), b"{}", {}, timeout_s=ENOUGH_S)
+    assert answer.body == b"abcd" * (MOST_BYTES // 4)
+
+
 @pytest.mark.parametrize("host", [*HOSTS, "127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::a00:1]"])
 async def test_no_connection_is_begun_to_a_host_that_is_forbidden(host: str, connects: list[Any]) -> None:
     client = SafeClient()
-    for url in (f"https://{host}/", f"https://{host}:8443/", f"https://user:pass@{host}/x"):
+    for url in (f"https://{host}/", f"https://{host}:8443/"):
         assert "not public" in await refused(client, url)
+    assert "without a user" in await refused(client, f"https://user:pass@{host}/x")
     await client.close()
     assert connects == []
 
@@ -291,10 +373,10 @@ async def test_no_connection_is_begun_to_a_name_of_such_a_host(
 
 
 async def test_names_that_lead_nowhere(connects: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nowhere(*_: Any, **__: Any) -> list[Any]:
+    def nowhere(_: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nowhere)
+    resolver(monkeypatch, nowhere)
     client = SafeClient()
     assert "nowhere" in await refused(client, "https://hooks.example.com/")
     await client.close()

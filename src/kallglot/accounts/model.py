@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from kallglot.accounts.credits import Period
+
 OrganizationStatus = Literal["active", "inactive", "suspended"]
 
 SCOPES: Final = (
@@ -36,12 +38,23 @@ class Organization:
     """Those of ``credits_remaining`` that end with the period."""
     period_start: datetime | None = None
     period_end: datetime | None = None
+    period_paid: bool = False
+    """Whether the payment provider said so, rather than the server having begun it itself."""
     subscription: str | None = None
     """As the payment provider calls its state; None where nobody pays through one."""
     subscription_changed_at: datetime | None = None
+    subscription_created_at: datetime | None = None
     payment_customer: str | None = None
+    payment_subscription: str | None = None
+    """The payment provider's ids of them."""
     policy: Mapping[str, Any] | None = None
     """``{"retention": {…}, "redaction": {…}}``, as :mod:`kallglot.accounts.policy` reads it."""
+
+    @property
+    def period(self) -> Period | None:
+        if self.period_start is None or self.period_end is None:
+            return None
+        return Period(self.period_start, self.period_end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,8 @@ class ApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    replaced_by: str | None = None
+    """The id of the key that takes its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,20 +33,29 @@ class Caller:
         return self.key.livemode
 
 
-def requires(scope: str, group: str) -> Any:
-    """A dependency that gives the :class:`Caller`, checked for ``scope`` and counted in the rate limit's ``group``."""
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a route asks of its caller; :mod:`kallglot.api.openapi` says so in the document."""
 
-    async def check(
+    scopes: tuple[str, ...]
+    group: str
+
+    async def __call__(
+        self,
         request: Request,
         _bearer_documented: Annotated[Any, Security(_bearer)] = None,
         _header_documented: Annotated[Any, Security(_header)] = None,
     ) -> Caller:
-        return await _check(request, services(request), scope, group)
-
-    return Depends(check)
+        return await _check(request, services(request), self.scopes, self.group)
 
 
-async def _check(request: Request, given: ApiServices, scope: str, group: str) -> Caller:
+def requires(scope: str, group: str, *also: str) -> Any:
+    """A dependency that gives the :class:`Caller`, checked for ``scope``, and for those that it needs ``also``, and
+    counted in the rate limit's ``group``."""
+    return Depends(Requirement((scope, *also), group))
+
+
+async def _check(request: Request, given: ApiServices, scopes: tuple[str, ...], group: str) -> Caller:
     secret = _secret(request)
     async with given.store.read() as unit:
         key = await unit.api_keys.by_hash(hash_secret(secret))
@@ -63,8 +72,9 @@ async def _check(request: Request, given: ApiServices, scope: str, group: str) -
     _count(request, given, caller, group)
     if organization.status == "suspended":
         raise KallglotError("organization_suspended", "The organization is suspended.")
-    if scope not in key.scopes:
-        raise KallglotError("insufficient_permissions", f"The API key lacks the scope {scope}.")
+    for scope in scopes:
+        if scope not in key.scopes:
+            raise KallglotError("insufficient_permissions", f"The API key lacks the scope {scope}.")
     if given.key_uses.due(key.id, key.last_used_at, now):
         async with given.store.write() as unit:
             await unit.api_keys.used(key.id, now)

@@ -154,7 +154,7 @@ async def _authentic(
             genuine = check_twilio(connection, f"{given.base_url}{request.url.path}{query}", body, headers)
         if genuine:
             return connection, body
-        log.warning("connection %s: a request to %s has no good signature", connection.id, request.url.path)
+        log.warning("connection %s: a request has no good signature", connection.id)
     raise KallglotError("connection_not_found", "There is no such connection, or the request is not signed by it.")
 
 

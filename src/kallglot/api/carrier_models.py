@@ -6,12 +6,11 @@ import base64
 import binascii
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, Field, RootModel, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from kallglot.api.models import (
     CreateSession,
-    HttpsUrl,
     Language,
     Metadata,
     ParticipantIn,
@@ -21,7 +20,9 @@ from kallglot.api.models import (
     Short,
     Transcription,
     TranslationIn,
+    Update,
     VoiceIn,
+    WebhookUrl,
 )
 
 
@@ -53,16 +54,6 @@ PublicKey = Annotated[
     Field(description="Ed25519, base64", json_schema_extra={"pattern": "^[A-Za-z0-9+/]{43}=$"}),
 ]
 ConnectionId = Annotated[str, StringConstraints(pattern=r"^pcon_[A-Za-z0-9]{1,40}$")]
-
-
-def _without_defaults(schema: dict[str, Any]) -> None:
-    """What is left out of a change stays as it is: no default says more."""
-    for described in schema.get("properties", {}).values():
-        described.pop("default", None)
-
-
-class Update(Request):
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
 
 class CreateTwilioConnection(Request):
@@ -153,7 +144,7 @@ class Policy(Request):
     transcription: Transcription = Transcription()
     translation: TranslationIn = TranslationIn()
     metadata: Metadata | None = None
-    webhook_url: HttpsUrl | None = None
+    webhook_url: WebhookUrl | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Policy:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from kallglot.api import credentials, views
+from kallglot.api.auditing import note
 from kallglot.api.auth import Caller, requires
 from kallglot.api.body import parse, read_json
 from kallglot.api.carrier_models import CREATE, UPDATE
@@ -44,6 +45,7 @@ async def create(request: Request, caller: Caller = requires("telephony:manage",
                 default = not await unit.connections.has_default(*owner)
             made = credentials.made(asked, caller.organization_id, caller.livemode, default, given.clock.now())
             await unit.connections.add(made)
+            await note(unit, request, caller, "connection.created", made.id, carrier=made.carrier, name=made.name)
             answer = json.dumps(views.connection(made, given)).encode()
             await finish(unit, 201, answer)
         return 201, answer
@@ -88,8 +90,11 @@ async def update(
     async with given.store.write() as unit:
         await unit.connections.lock(caller.organization_id)
         current = await find(unit, connection_id, caller)
-        changed = credentials.changed(current, parse(UPDATE[current.carrier], body))
+        asked = parse(UPDATE[current.carrier], body)
+        changed = credentials.changed(current, asked)
         await unit.connections.update(changed)
+        if asked.model_fields_set:
+            await note(unit, request, caller, "connection.updated", changed.id, changed=sorted(asked.model_fields_set))
     return views.connection(changed, given)
 
 
@@ -104,6 +109,7 @@ async def remove(
         if not await unit.connections.delete(found.id):
             message = "Active phone numbers use this connection: delete them first, or give them another."
             raise KallglotError("invalid_request", message)
+        await note(unit, request, caller, "connection.deleted", found.id, carrier=found.carrier, name=found.name)
     return {"id": connection_id, "object": "connection", "deleted": True}
 
 

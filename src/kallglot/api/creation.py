@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import combinations
 from typing import Any
 
+from kallglot.accounts import credits, policy
 from kallglot.accounts.plans import Plan
-from kallglot.api import news
+from kallglot.api import destinations, news
 from kallglot.api.auth import Caller
 from kallglot.api.compat import Provider, stored
 from kallglot.api.models import CreateSession, OneVoice, Routing
@@ -32,6 +34,7 @@ class Route:
 def check(asked: CreateSession, given: ApiServices) -> tuple[Participant, ...]:
     """The participants. Raises what the request is refused for, whoever sends it."""
     _refuse_what_is_not_there(asked)
+    destinations.check(asked.webhook_url, "webhook_url", given)
     participants = _participants(asked)
     _check_languages(participants, given)
     return participants
@@ -45,16 +48,27 @@ class Owner:
     livemode: bool
     plan: Plan
     api_key_id: str | None = None
+    redaction: Mapping[str, Any] | None = None
+    """What its transcript is to do without, as the organization's policy says now."""
 
 
 def owner_of(caller: Caller) -> Owner:
-    return Owner(caller.organization_id, caller.livemode, caller.plan, caller.key.id)
+    masked = policy.redaction(caller.organization.policy)
+    return Owner(caller.organization_id, caller.livemode, caller.plan, caller.key.id, masked)
 
 
 async def keep(session: Session, owner: Owner, unit: UnitOfWork) -> None:
     """Takes what a session costs, and stores it. Raises what there is none for."""
     # Taking the credit locks the organization's row, so that two creations at once are counted one by one.
-    if owner.livemode and not await unit.organizations.take_credit(owner.organization_id, 1, "session", session.id):
+    if owner.livemode and not await unit.organizations.take_credit(
+        owner.organization_id,
+        1,
+        credits.SESSION,
+        session.id,
+        session.created_at,
+        mode=session.mode,
+        api_key_id=session.api_key_id,
+    ):
         raise KallglotError("insufficient_api_credits", "API credits exhausted. Purchase more credits to continue.")
     live = await unit.sessions.count_live(owner.organization_id, owner.livemode)
     if live >= owner.plan.concurrent_sessions:
@@ -94,6 +108,7 @@ def new_session(asked: CreateSession, provider: Provider | None, owner: Owner, g
         webhook_url=asked.webhook_url,
         metadata=asked.metadata,
         deadline_at=now + timedelta(seconds=given.never_connected_seconds),
+        redaction=owner.redaction,
     )
 
 

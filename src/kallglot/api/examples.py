@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kallglot.api import analysis_examples, privacy_examples, usage_examples, webhook_examples
+
 SESSION_ID: Final = "sess_01JQ8Z5V7W3T9N4K2M6P8R1S0A"
 _AT: Final = "2026-03-26T11:00:00Z"
 
@@ -80,6 +82,18 @@ API_KEY: Final[dict[str, Any]] = {
     "expires_at": None,
     "revoked_at": None,
     "last_used_at": None,
+    "replaced_by": None,
+}
+
+AUDIT_ENTRY: Final[dict[str, Any]] = {
+    "id": "aud_01JQ8Z5V7W3T9N4K2M6P8R1S0Q",
+    "object": "audit_entry",
+    "actor": {"type": "api_key", "id": API_KEY["id"]},
+    "action": "connection.updated",
+    "target": "pcon_01JQ8Z5V7W3T9N4K2M6P8R1S0J",
+    "details": {"changed": ["auth_token", "default"]},
+    "request_id": "req_01JQ8Z5V7W3T9N4K2M6P8R1S0G",
+    "created_at": _AT,
 }
 
 RECORDING: Final[dict[str, Any]] = {
@@ -254,25 +268,15 @@ ANSWERS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
     "get_phone_number": (200, PHONE_NUMBER),
     "update_phone_number": (200, PHONE_NUMBER),
     "delete_phone_number": (200, {"id": PHONE_NUMBER["id"], "object": "phone_number", "deleted": True}),
-    "get_organization": (
-        200,
-        {
-            "id": "org_01JQ8Z5V7W3T9N4K2M6P8R1S0F",
-            "object": "organization",
-            "name": "Default",
-            "status": "active",
-            "plan": "selfhosted",
-            "credits_remaining": 412,
-            "credits_used": 588,
-            "created_at": _AT,
-        },
-    ),
     "create_api_key": (201, {**API_KEY, "secret": "sk_live_…"}),
     "list_api_keys": (200, _list("/v1/api_keys", API_KEY)),
     "get_api_key": (200, API_KEY),
+    "update_api_key": (200, API_KEY),
+    "rotate_api_key": (201, {**API_KEY, "id": "key_01JQ8Z5V7W3T9N4K2M6P8R1S0P", "secret": "sk_live_…"}),
+    "list_audit_log": (200, _list("/v1/audit_log", AUDIT_ENTRY)),
     "revoke_api_key": (200, {**API_KEY, "revoked_at": _AT}),
     "health": (200, {"status": "ok"}),
-    "readiness": (200, {"status": "ready", "problems": []}),
+    "readiness": (200, {"status": "ready", "problems": [], "warnings": []}),
     "list_languages": (
         200,
         _list(
@@ -289,6 +293,11 @@ ANSWERS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
         ),
     ),
 }
+
+ANSWERS.update(analysis_examples.ANSWERS)
+ANSWERS.update(usage_examples.ANSWERS)
+ANSWERS.update(privacy_examples.ANSWERS)
+ANSWERS.update(webhook_examples.ANSWERS)
 
 REQUESTS: Final[dict[str, tuple[str, dict[str, Any], bool]]] = {
     "create_session": (
@@ -323,6 +332,12 @@ REQUESTS: Final[dict[str, tuple[str, dict[str, Any], bool]]] = {
         True,
     ),
     "update_phone_number": ("UpdatePhoneNumber", {"policy": {"webhook_url": "https://example.com/calls"}}, True),
+    "update_api_key": ("UpdateApiKey", {"name": "contact centre", "scopes": ["sessions:read"]}, True),
+    "rotate_api_key": ("RotateApiKey", {"expires_in_seconds": 3600}, False),
     "create_api_key": ("CreateApiKey", {"name": "contact centre", "scopes": ["sessions:read", "sessions:write"]}, True),
 }
 """By operation: the model of its body, an example, and whether a body is required."""
+
+REQUESTS.update(analysis_examples.REQUESTS)
+REQUESTS.update(webhook_examples.REQUESTS)
+REQUESTS.update(privacy_examples.REQUESTS)

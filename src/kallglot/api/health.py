@@ -24,10 +24,12 @@ async def health() -> dict[str, str]:
 
 @router.get("/readyz", tags=["operations"], **documented("readiness"))
 async def readiness(request: Request) -> JSONResponse:
-    """200 when calls can be taken; 503 with what is wrong."""
-    problems = list(services(request).readiness())
+    """200 when calls can be taken; 503 with what is wrong. ``warnings`` should be looked at, and stop no call."""
+    given = services(request)
+    problems = list(given.readiness())
     status = "unavailable" if problems else "ready"
-    return JSONResponse({"status": status, "problems": problems}, 503 if problems else 200)
+    body = {"status": status, "problems": problems, "warnings": list(given.warnings())}
+    return JSONResponse(body, 503 if problems else 200)
 
 
 @router.get("/v1/languages", tags=["languages"], **documented("list_languages"))

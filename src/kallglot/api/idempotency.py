@@ -50,9 +50,13 @@ Work = Callable[[Finish], Awaitable[tuple[int, bytes]]]
 
 
 class Idempotency:
-    def __init__(self, store: Store, clock: Clock) -> None:
+    """``process`` names this process, and the one after it where this is killed: what was running then is free again
+    at its start, so that who repeats a request need not wait for a lease to end."""
+
+    def __init__(self, store: Store, clock: Clock, process: str = "") -> None:
         self._store = store
         self._clock = clock
+        self._process = process
         self._running: dict[IdempotencyScope, asyncio.Event] = {}
 
     async def run(
@@ -65,7 +69,7 @@ class Idempotency:
             return _response(status, answer, headers)
         scope = IdempotencyScope(key.organization_id, key.livemode, request.method, request.url.path, _checked(given))
         fingerprint = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        owner = new_id("own_")
+        owner = f"{self._process}/{new_id('own_')}"
         deadline = self._clock.monotonic() + WAIT_SECONDS
         while True:
             known = await self._claim(scope, fingerprint, owner)

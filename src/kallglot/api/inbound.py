@@ -9,6 +9,7 @@ from typing import Any
 
 from kallglot.accounts.model import PhoneNumber
 from kallglot.accounts.plans import plan_named
+from kallglot.accounts.policy import redaction
 from kallglot.api.body import check_storable, parse
 from kallglot.api.creation import Owner, keep, new_session
 from kallglot.api.models import CreateSession
@@ -54,7 +55,8 @@ async def session_for(
             known = await unit.calls.by_carrier_id(connection.carrier, incoming.carrier_call_id)
             if known is not None:
                 return known
-            owner = Owner(organization.id, connection.livemode, plan_named(organization.plan))
+            masked, plan = redaction(organization.policy), plan_named(organization.plan)
+            owner = Owner(organization.id, connection.livemode, plan, redaction=masked)
             session = _session(asked, owner, number, connection, given)
             await keep(session, owner, unit)
             call = made(session)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,8 +18,10 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from kallglot.accounts.keys import LONGEST_OVERLAP, OVERLAP
 from kallglot.accounts.model import SCOPES
 from kallglot.speech.languages import english_name
+from kallglot.webhooks import urls
 
 _TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
 _ISO_639_1: Final = frozenset(
@@ -31,7 +32,6 @@ _ISO_639_1: Final = frozenset(
     " su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu".split()
 )
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-_NOT_IN_A_URL: Final = re.compile(r"[\s\x00-\x1f\x7f\\]")
 _MAX_VOICES: Final = 40
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 
@@ -50,14 +50,11 @@ def _phone_number(value: str) -> str:
     return value
 
 
-def _https_url(value: str) -> str:
+def _webhook_url(value: str) -> str:
     try:
-        parts = urlsplit(value)
-        fine = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and not _NOT_IN_A_URL.search(value)
-    except ValueError:
-        fine = False
-    if not fine:
-        raise PydanticCustomError("url", "expected an https:// URL")
+        urls.read(value)
+    except ValueError as error:
+        raise PydanticCustomError("url", "{why}", {"why": str(error)}) from None
     return value
 
 
@@ -86,12 +83,16 @@ PhoneNumber = Annotated[
     AfterValidator(_phone_number),
     Field(description="E.164", json_schema_extra={"pattern": f"^{_E164.pattern}$"}),
 ]
-HttpsUrl = Annotated[
+WebhookUrl = Annotated[
     str,
-    StringConstraints(max_length=2048),
-    AfterValidator(_https_url),
-    Field(json_schema_extra={"format": "uri", "pattern": "^https://"}),
+    StringConstraints(max_length=2000),
+    AfterValidator(_webhook_url),
+    Field(
+        description="https, port 443 or 8443, a public address; http and any port in networks that the operator allows",
+        json_schema_extra={"format": "uri", "pattern": "^https://"},
+    ),
 ]
+"""Whether it may be sent to is for :func:`kallglot.api.destinations.check`."""
 Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_iso_8601)]
 ApiScope = Annotated[str, AfterValidator(_scope), Field(json_schema_extra={"enum": list(SCOPES)})]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40)]
@@ -104,6 +105,16 @@ Speed = Annotated[float, Field(ge=0.5, le=2.0)]
 
 class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """What is left out of a change stays as it is: no default says more."""
+    for described in schema.get("properties", {}).values():
+        described.pop("default", None)
+
+
+class Update(Request):
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
 
 class Sip(Request):
@@ -240,7 +251,7 @@ class CreateSession(Request):
     transcription: Transcription = Transcription()
     translation: TranslationIn = TranslationIn()
     ai_agent: AiAgent | None = None
-    webhook_url: HttpsUrl | None = None
+    webhook_url: WebhookUrl | None = None
     metadata: Metadata | None = None
 
 
@@ -260,4 +271,30 @@ class CreateApiKey(Request):
     expires_at: Moment | None = None
 
 
-MODELS: Final[tuple[type[BaseModel], ...]] = (CreateSession, UpdateSession, EndSession, CreateApiKey)
+class UpdateApiKey(Update):
+    """What is left out stays; ``expires_at: null`` lets the key live until it is revoked."""
+
+    name: Short = ""
+    scopes: Annotated[list[ApiScope], Field(min_length=1, max_length=20)] = []
+    expires_at: Moment | None = None
+
+
+class RotateApiKey(Request):
+    expires_in_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=int(LONGEST_OVERLAP.total_seconds()),
+            description="How long the old key is good for; 0 = ends at once.",
+        ),
+    ] = int(OVERLAP.total_seconds())
+
+
+MODELS: Final[tuple[type[BaseModel], ...]] = (
+    UpdateApiKey,
+    RotateApiKey,
+    CreateSession,
+    UpdateSession,
+    EndSession,
+    CreateApiKey,
+)

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from kallglot.accounts.model import PhoneNumber
-from kallglot.api import connections, views
+from kallglot.api import connections, destinations, views
+from kallglot.api.auditing import note
 from kallglot.api.auth import Caller, requires
 from kallglot.api.body import parse, read_json
 from kallglot.api.carrier_models import CreatePhoneNumber, Policy, UpdatePhoneNumber
@@ -55,6 +56,7 @@ async def create(request: Request, caller: Caller = requires("telephony:manage",
             )
             if not await unit.phone_numbers.add(made):
                 raise KallglotError("invalid_field_value", f"number: {asked.number} is in use.", param="number")
+            await note(unit, request, caller, "phone_number.created", made.id, number=made.number)
             answer = json.dumps(views.phone_number(made)).encode()
             await finish(unit, 201, answer)
         return 201, answer
@@ -105,6 +107,9 @@ async def update(
         if "policy" in asked.model_fields_set:
             changed = replace(changed, policy=None if asked.policy is None else asked.policy.kept())
         await unit.phone_numbers.update(changed)
+        if asked.model_fields_set:
+            fields = sorted(asked.model_fields_set)
+            await note(unit, request, caller, "phone_number.updated", changed.id, changed=fields)
     return views.phone_number(changed)
 
 
@@ -116,12 +121,16 @@ async def remove(
     async with services(request).store.write() as unit:
         found = await _find(unit, number_id, caller)
         await unit.phone_numbers.delete(found.id)
+        await note(unit, request, caller, "phone_number.deleted", found.id, number=found.number)
     return {"id": number_id, "object": "phone_number", "deleted": True}
 
 
 def _check(policy: Policy | None, given: ApiServices) -> None:
     """Raises what a session of this policy would be refused for."""
-    asked = None if policy is None else policy.session()
+    if policy is None:
+        return
+    destinations.check(policy.webhook_url, "policy.webhook_url", given)
+    asked = policy.session()
     if asked is None:
         return
     try:

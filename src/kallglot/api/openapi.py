@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
-from kallglot.api import call_models, carrier_models, compat, refusals
+from kallglot.api import analysis_models, call_models, carrier_models, compat, privacy_models, refusals, webhook_models
+from kallglot.api.auth import Requirement
 from kallglot.api.examples import ANSWERS, REQUESTS
 from kallglot.api.models import MODELS
 from kallglot.api.problems import envelope, problem
@@ -20,8 +23,10 @@ _SOUND_FORMATS: Final = ("audio/mpeg", "audio/wav", "audio/ogg")
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 _TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
 _IDEMPOTENT: Final = frozenset(
-    "create_session end_session create_api_key create_connection create_phone_number dial hang_up_call hold_call"
-    " unhold_call mute_call unmute_call send_digits transfer_call".split()
+    "create_session end_session create_api_key rotate_api_key create_connection create_phone_number dial"
+    " hang_up_call hold_call unhold_call mute_call unmute_call send_digits transfer_call create_webhook_endpoint"
+    " test_webhook_endpoint rotate_webhook_secret resend_webhook_delivery rotate_organization_webhook_secret"
+    " create_analysis".split()
 )
 
 
@@ -38,6 +43,8 @@ def documented(operation: str) -> dict[str, Any]:
         responses[status] = {"description": "The sound.", "content": dict.fromkeys(_SOUND_FORMATS, _BINARY)}
         responses[206] = {"description": "The range that was asked for.", "content": responses[status]["content"]}
         responses[416] = {"description": "There is nothing in that range.", "content": {"text/plain": _TEXT}}
+    if operation == "export_session":
+        responses[status] = {"description": "A ZIP file.", "content": {"application/zip": _BINARY}}
     if operation == "download_recording":
         responses[status] = {"description": "Where the sound is."}
     if operation == "get_transcript":
@@ -46,7 +53,7 @@ def documented(operation: str) -> dict[str, Any]:
     for code, errors in refusals.by_status(refusals.CODES[operation]).items():
         responses[code] = _error(errors)
     if operation == "readiness":
-        problems = {"status": "unavailable", "problems": ["the database does not answer"]}
+        problems = {"status": "unavailable", "problems": ["the database does not answer"], "warnings": []}
         responses[503] = {
             "description": "Not ready.",
             "content": {"application/json": {"schema": _shape(example), "example": problems}},
@@ -69,8 +76,8 @@ def documented(operation: str) -> dict[str, Any]:
     return {"operation_id": operation, "responses": responses, "openapi_extra": extra, "response_model": None}
 
 
-def install(app: FastAPI, base_url: str) -> None:
-    """Makes ``app.openapi()`` give the finished document."""
+def install(app: FastAPI, base_url: str, routers: Sequence[APIRouter]) -> None:
+    """Makes ``app.openapi()`` give the finished document of what ``routers`` do."""
 
     def build() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -83,7 +90,15 @@ def install(app: FastAPI, base_url: str) -> None:
             )
             models = [
                 (model, "validation")
-                for model in (*MODELS, *call_models.MODELS, *carrier_models.MODELS, *compat.MODELS)
+                for model in (
+                    *MODELS,
+                    *call_models.MODELS,
+                    *analysis_models.MODELS,
+                    *carrier_models.MODELS,
+                    *compat.MODELS,
+                    *webhook_models.MODELS,
+                    *privacy_models.MODELS,
+                )
             ]
             _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -95,6 +110,7 @@ def install(app: FastAPI, base_url: str) -> None:
                 schemas.pop(name, None)
             compat.describe(schemas["CreateSession"])
             _drop_what_never_comes(document)
+            _name_scopes(document, routers)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -107,6 +123,22 @@ def _drop_what_never_comes(document: dict[str, Any]) -> None:
         for operation in operations.values():
             if "unprocessable" not in refusals.CODES[operation["operationId"]]:
                 operation["responses"].pop("422", None)
+
+
+def _name_scopes(document: dict[str, Any], routers: Sequence[APIRouter]) -> None:
+    """The scopes that each operation really asks for, as its security requirement's roles (OpenAPI 3.1)."""
+    for route in (route for router in routers for route in router.routes):
+        if not isinstance(route, APIRoute) or not route.include_in_schema:
+            continue
+        asked = [
+            scope
+            for one in route.dependant.dependencies
+            if isinstance(one.call, Requirement)
+            for scope in one.call.scopes
+        ]
+        for method in (route.methods or ()) if asked else ():
+            operation = document["paths"][route.path_format][method.lower()]
+            operation["security"] = [dict.fromkeys(one, asked) for one in operation["security"]]
 
 
 _ERROR_SCHEMA: Final[dict[str, Any]] = {
@@ -217,16 +249,20 @@ _OR_NULL: Final = frozenset(
     (
         "account_sid api_key_sid region edge public_key call_control_app_id texml_app_id"
         " webhook_url connection_id label provider_call_id answered_by hangup_cause answered_at ended_at from to"
-        " participant_id"
+        " participant_id period_start period_end subscription engine summary error completed_at call_id"
+        " description hint secret previous_secret_expires_at disabled_at disabled_reason failing_since next_attempt_at"
+        " expires_at revoked_at last_used_at target request_id response"
     ).split()
 )
 
 
-_OBJECT_OR_NULL: Final = frozenset("metadata recording transcription translation lags policy call transfer".split())
+_OBJECT_OR_NULL: Final = frozenset(
+    ("metadata recording transcription translation lags policy call transfer sentiment compliance performance").split()
+)
 _ANYTHING: Final = frozenset(
     (
         "duration duration_seconds size sample_rate download_url expires_at source_language target_language stream"
-        " language recognition synthesis"
+        " language recognition synthesis transcripts_days recordings_days events_days keywords"
     ).split()
 )
 

@@ -7,17 +7,22 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from kallglot.accounts.credits import CreditEntry
 from kallglot.accounts.model import PhoneNumber
 from kallglot.accounts.ports import ApiKeyRepository, AuditRepository, OrganizationRepository, Page
+from kallglot.analysis.model import Analysis
+from kallglot.billing.ports import PaymentRepository
+from kallglot.billing.usage import Group, UsageFilter, Used
 from kallglot.carriers.model import Call, Connection
 from kallglot.carriers.ports import Change
 from kallglot.outbox import Event
 from kallglot.recording.model import Recording
 from kallglot.session.model import EndReason, Session, Turn
 from kallglot.session.timings import TurnTimes
-from kallglot.webhooks.model import Endpoint
+from kallglot.webhooks.model import Delivery, DeliveryStatus, DisabledReason, Endpoint, Secrets
+from kallglot.webhooks.ports import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,36 @@ class RecordingRepository(Protocol):
 
     async def get(self, recording_id: str, organization_id: str, livemode: bool) -> Recording | None:
         """None too where it is another organisation's, or of the other mode, or deleted."""
+        ...
+
+
+class AnalysisRepository(Protocol):
+    async def add(self, analysis: Analysis) -> None:
+        """It is made as soon as somebody has time for it."""
+        ...
+
+    async def get(self, analysis_id: str, organization_id: str, livemode: bool) -> Analysis | None:
+        """None too where it is another organisation's, or of the other mode."""
+        ...
+
+    async def list(self, session_id: str, page: Page) -> tuple[list[Analysis], bool]: ...
+
+
+class PrivacyRepository(Protocol):
+    async def lock(self, session_id: str) -> str | None:
+        """The status of a session that stays as it is until the transaction ends; None where there is none."""
+        ...
+
+    async def recorded(self, session_id: str) -> bool:
+        """Whether there is a recording, or going to be."""
+        ...
+
+    async def delete_session(self, session_id: str, now: datetime) -> None:
+        """With everything that tells of it but the ledgers and the audit log; its files are left as work."""
+        ...
+
+    async def analyses(self, session_id: str) -> list[dict[str, Any]]:
+        """Oldest first."""
         ...
 
 
@@ -181,10 +216,97 @@ class EventRepository(Protocol):
     async def list(self, where: EventFilter, page: Page) -> tuple[list[Event], bool]: ...
 
 
+class UsageRepository(Protocol):
+    async def used(self, where: UsageFilter) -> list[tuple[Group, Used]]:
+        """By group; more than ``MOST_ROWS`` are cut."""
+        ...
+
+
+class LedgerRepository(Protocol):
+    async def credits(self, organization_id: str, page: Page) -> tuple[list[CreditEntry], bool]:
+        """Newest first; cursors are ids in digits."""
+        ...
+
+
 class WebhookEndpointRepository(Protocol):
+    """Those of sessions are added, and else not found here."""
+
+    async def lock(self, organization_id: str) -> None:
+        """Holds back who else would add endpoints to the organisation until the transaction ends."""
+        ...
+
     async def add(self, endpoint: Endpoint, secret: str | None) -> None:
         """``secret`` None: deliveries are signed with the organisation's."""
         ...
+
+    async def count(self, organization_id: str, livemode: bool) -> int: ...
+
+    async def get(self, endpoint_id: str, organization_id: str, livemode: bool, *, hold: bool = False) -> Target | None:
+        """None too where it is another organisation's, or of the other mode. ``hold``: nobody deletes or disables it
+        until the transaction ends."""
+        ...
+
+    async def list(self, organization_id: str, livemode: bool, page: Page) -> tuple[list[Target], bool]: ...
+
+    async def change(self, endpoint_id: str, changes: Mapping[str, Any]) -> None:
+        """``url``, ``description``, ``events``. A new ``url`` is well until it fails."""
+        ...
+
+    async def enable(self, endpoint_id: str) -> bool:
+        """False, and nothing is changed, where it is enabled."""
+        ...
+
+    async def disable(self, endpoint_id: str, reason: DisabledReason, now: datetime) -> bool:
+        """What is on its way to it has failed then; where that is much, most of it soon after. False, and nothing is
+        changed, where it is disabled."""
+        ...
+
+    async def fail_stranded(self, endpoint_id: str, now: datetime) -> int:
+        """Where it is disabled: fails some of what was on its way to it. How many; 0: nothing is left."""
+        ...
+
+    async def delete(self, endpoint_id: str) -> None:
+        """Nobody sees it or its deliveries any more; whoever delivers takes them away."""
+        ...
+
+    async def rotate(self, endpoint_id: str, secret: str, previous_until: datetime | None) -> None:
+        """The secret until now signs too until then; None: no longer. The one before it is forgotten."""
+        ...
+
+    async def organization_secrets(self, organization_id: str) -> Secrets | None:
+        """What is signed with where a session has its own ``webhook_url``; None until the first is needed."""
+        ...
+
+    async def rotate_organization(self, organization_id: str, secret: str, previous_until: datetime | None) -> None:
+        """As :meth:`rotate`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """A delivery, what it carries, and where to."""
+
+    delivery: Delivery
+    event: Event
+    endpoint: Endpoint
+
+
+class WebhookLog(Protocol):
+    """Deliveries, those to sessions' own endpoints too."""
+
+    async def add(self, delivery: Delivery, sample: Event | None = None) -> None:
+        """``sample`` is an event that is kept for this delivery, and for nobody else."""
+        ...
+
+    async def get(
+        self, delivery_id: str, organization_id: str, livemode: bool, *, hold: bool = False
+    ) -> Dispatch | None:
+        """None too where it is another organisation's, or of the other mode. ``hold``: as that of endpoints."""
+        ...
+
+    async def list(
+        self, endpoint_id: str, page: Page, status: DeliveryStatus | None = None, type: str | None = None
+    ) -> tuple[list[Dispatch], bool]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +344,10 @@ class IdempotencyRepository(Protocol):
         """Nothing happened: the key is free again."""
         ...
 
+    async def abandon(self, process: str) -> None:
+        """Frees the keys of what was running in a process that was killed."""
+        ...
+
     async def look(self, scope: IdempotencyScope) -> IdempotentAnswer | None: ...
 
     async def purge(self, before: datetime) -> int:
@@ -243,6 +369,10 @@ class UnitOfWork(Protocol):
     @property
     def recordings(self) -> RecordingRepository: ...
     @property
+    def analyses(self) -> AnalysisRepository: ...
+    @property
+    def privacy(self) -> PrivacyRepository: ...
+    @property
     def connections(self) -> ConnectionRepository: ...
     @property
     def phone_numbers(self) -> PhoneNumberRepository: ...
@@ -253,7 +383,15 @@ class UnitOfWork(Protocol):
     @property
     def audit(self) -> AuditRepository: ...
     @property
+    def usage(self) -> UsageRepository: ...
+    @property
+    def ledgers(self) -> LedgerRepository: ...
+    @property
+    def payments(self) -> PaymentRepository: ...
+    @property
     def webhook_endpoints(self) -> WebhookEndpointRepository: ...
+    @property
+    def webhook_log(self) -> WebhookLog: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
 
@@ -295,12 +433,18 @@ class Recordings(Protocol):
         """It is gone for everybody when this returns."""
         ...
 
+    def look(self) -> None:
+        """There is something to be taken away."""
+        ...
+
 
 __all__ = [
+    "AnalysisRepository",
     "ApiKeyRepository",
     "AuditRepository",
     "CallRepository",
     "ConnectionRepository",
+    "Dispatch",
     "EventFilter",
     "EventRepository",
     "IdempotencyRepository",
@@ -309,6 +453,7 @@ __all__ = [
     "OrganizationRepository",
     "Page",
     "PhoneNumberRepository",
+    "PrivacyRepository",
     "RecordingRepository",
     "Recordings",
     "SessionControl",
@@ -318,4 +463,5 @@ __all__ = [
     "TurnRepository",
     "UnitOfWork",
     "WebhookEndpointRepository",
+    "WebhookLog",
 ]

@@ -35,7 +35,9 @@ _NOT_A_FIELD: Final = ("body", "query", "path", "header", "[key]")
 def render(request: Request, error: KallglotError, status: int | None = None) -> Response:
     """``status`` is the answer's where it is not the one of the error's code."""
     status = error.status if status is None else status
-    request_id = request.scope.get("state", {}).get("request_id")
+    state = request.scope.setdefault("state", {})
+    request_id = state.get("request_id")
+    state["error_code"] = error.code
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -19,6 +19,8 @@ _RECORDING: Final = ["recording_not_found"]
 _CONNECTION: Final = ["connection_not_found"]
 _NUMBER: Final = ["phone_number_not_found"]
 _CALL: Final = ["call_not_found"]
+_ANALYSIS: Final = [*_AUTHENTICATED, "analysis_not_found"]
+_WEBHOOK: Final = ["webhook_endpoint_not_found"]
 _CONTROL: Final = [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, *_CALL, "call_not_active", "carrier_error", "unavailable"]
 _POLICY: Final = "conflicting_fields invalid_mode invalid_language_code unsupported_language_pair".split()
 
@@ -59,7 +61,7 @@ CODES: Final[dict[str, Sequence[str]]] = {
     "download_recording": [*_AUTHENTICATED, *_RECORDING, "invalid_field_value"],
     "delete_recording": [*_AUTHENTICATED, *_RECORDING, "recording_not_ready"],
     "get_timings": [*_AUTHENTICATED, *_SESSION],
-    "get_transcript": [*_AUTHENTICATED, *_SESSION, "invalid_field_value"],
+    "get_transcript": [*_AUTHENTICATED, *_SESSION, "invalid_field_value", "resource_not_found"],
     "dial": [
         *_AUTHENTICATED,
         *_BODY,
@@ -72,6 +74,18 @@ CODES: Final[dict[str, Sequence[str]]] = {
         "carrier_error",
         "unavailable",
     ],
+    "create_analysis": [
+        *_AUTHENTICATED,
+        *_BODY,
+        *_IDEMPOTENT,
+        *_SESSION,
+        "organization_inactive",
+        "insufficient_api_credits",
+        "transcript_not_ready",
+        "resource_not_found",
+    ],
+    "list_analyses": [*_AUTHENTICATED, *_LIST, *_SESSION],
+    **dict.fromkeys("get_analysis get_analysis_older".split(), _ANALYSIS),
     "list_session_calls": [*_AUTHENTICATED, *_SESSION],
     "get_call": [*_AUTHENTICATED, *_CALL],
     **dict.fromkeys("hang_up_call hold_call unhold_call mute_call unmute_call".split(), _CONTROL),
@@ -110,17 +124,45 @@ CODES: Final[dict[str, Sequence[str]]] = {
     ],
     "delete_phone_number": [*_AUTHENTICATED, *_NUMBER],
     "get_organization": _AUTHENTICATED,
+    "update_organization": [*_AUTHENTICATED, *_BODY, "missing_required_field"],
+    "delete_session": [*_AUTHENTICATED, *_SESSION, "unprocessable"],
+    "export_session": [
+        *_AUTHENTICATED,
+        *_SESSION,
+        "transcript_not_ready",
+        "recording_not_ready",
+        "unavailable",
+    ],
     "create_api_key": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, "missing_required_field"],
     "list_api_keys": [*_AUTHENTICATED, *_LIST],
     "get_api_key": [*_AUTHENTICATED, "resource_not_found"],
-    "revoke_api_key": [*_AUTHENTICATED, "resource_not_found"],
+    "update_api_key": [*_AUTHENTICATED, *_BODY, "resource_not_found"],
+    "rotate_api_key": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, "resource_not_found"],
+    "revoke_api_key": [*_AUTHENTICATED, "resource_not_found", "unprocessable"],
+    "list_audit_log": [*_AUTHENTICATED, *_LIST],
+    "get_usage": [*_AUTHENTICATED, "invalid_field_value"],
+    "list_credit_entries": [*_AUTHENTICATED, *_LIST],
+    "create_webhook_endpoint": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, "missing_required_field", "invalid_request"],
+    "list_webhook_endpoints": [*_AUTHENTICATED, *_LIST],
+    "get_webhook_endpoint": [*_AUTHENTICATED, *_WEBHOOK],
+    "update_webhook_endpoint": [*_AUTHENTICATED, *_BODY, *_WEBHOOK],
+    "delete_webhook_endpoint": [*_AUTHENTICATED, *_WEBHOOK],
+    "test_webhook_endpoint": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, *_WEBHOOK],
+    "rotate_webhook_secret": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, *_WEBHOOK],
+    "list_webhook_deliveries": [*_AUTHENTICATED, *_LIST, *_WEBHOOK],
+    "get_webhook_delivery": [*_AUTHENTICATED, "resource_not_found"],
+    "resend_webhook_delivery": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT, "resource_not_found"],
+    "get_organization_webhook_secret": _AUTHENTICATED,
+    "rotate_organization_webhook_secret": [*_AUTHENTICATED, *_BODY, *_IDEMPOTENT],
     "list_languages": _AUTHENTICATED,
     "health": ["internal_error"],
     "readiness": ["internal_error"],
 }
 
 _EXAMPLES: Final[dict[str, tuple[str, str | None]]] = {
+    "analysis_not_found": ("There is no such analysis.", None),
     "call_not_found": ("There is no such call.", None),
+    "webhook_endpoint_not_found": ("There is no such webhook endpoint.", None),
     "call_not_active": ("The call is not active.", None),
     "carrier_error": ("Twilio refused: the account is suspended.", None),
     "session_already_ended": ("The session has ended.", None),
@@ -181,6 +223,7 @@ _EXAMPLES: Final[dict[str, tuple[str, str | None]]] = {
     "internal_error": ("Something went wrong on our side.", None),
     "recording_not_found": ("There is no such recording.", None),
     "recording_not_ready": ("The recording is being made.", None),
+    "transcript_not_ready": ("The session has not ended: end it first.", None),
     "recording_expired": ("The recording was kept until its expires_at, and is gone.", None),
     "unavailable": ("The recording cannot be fetched from where it is kept.", None),
     "overloaded": ("The server is at its limit; try again shortly.", None),
@@ -191,6 +234,7 @@ _RETRY_AFTER: Final = {
     "concurrent_session_limit_exceeded": 30,
     "overloaded": 5,
     "recording_not_ready": 5,
+    "transcript_not_ready": 5,
     "unavailable": 5,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kallglot import logs
 from kallglot.api import (
+    analyses,
+    api_keys,
+    audit_log,
     calls,
     carrier_hooks,
     connections,
@@ -21,14 +26,21 @@ from kallglot.api import (
     health,
     numbers,
     organization,
+    payments,
+    privacy,
     problems,
     recordings,
     sessions,
     timings,
     transcripts,
+    usage,
+    webhook_deliveries,
+    webhook_secret,
+    webhooks,
 )
 from kallglot.api.openapi import install
 from kallglot.api.services import ApiServices
+from kallglot.api.watching import CLIENT_GONE, UNROUTED, Watch, handled
 from kallglot.errors import KallglotError
 from kallglot.ids import REQUEST, new_id
 
@@ -41,13 +53,22 @@ ROUTERS = (
     sessions.router,
     transcripts.router,
     timings.router,
+    privacy.router,
     recordings.router,
+    analyses.router,
     events.router,
+    webhooks.router,
+    webhook_deliveries.router,
+    webhook_secret.router,
     calls.router,
     carrier_hooks.router,
     connections.router,
     numbers.router,
     organization.router,
+    usage.router,
+    payments.router,
+    api_keys.router,
+    audit_log.router,
     health.router,
 )
 
@@ -67,26 +88,30 @@ def create_api(given: ApiServices) -> FastAPI:
     app.add_exception_handler(KallglotError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unrouted)
-    app.add_middleware(EveryRequest, max_body_bytes=given.max_body_bytes)
-    install(app, given.base_url)
+    app.add_middleware(EveryRequest, max_body_bytes=given.max_body_bytes, watch=given.watch)
+    install(app, given.base_url, ROUTERS)
     return app
 
 
 class EveryRequest:
     """A request id and the caller's limits on every answer, a bound on the body, and 500 for what nobody foresaw."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, watch: Watch) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began, status = time.perf_counter(), CLIENT_GONE
         request_id = new_id(REQUEST)
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id
         state["headers"] = {"X-Request-ID": request_id}
+        bound = logs.request_id.set(request_id)
+        finished = self._watch(scope)
         begun = False
         received = 0
 
@@ -99,9 +124,10 @@ class EveryRequest:
             return message
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, status
             if message["type"] == "http.response.start":
                 begun = True
+                status = message["status"]
                 added = [(name.lower().encode(), value.encode()) for name, value in state["headers"].items()]
                 message = {**message, "headers": [*message.get("headers", []), *added]}
             await send(message)
@@ -109,14 +135,18 @@ class EveryRequest:
         try:
             await self._app(scope, bounded_receive, send_with_headers)
         except ClientDisconnect:
-            log.info("%s %s: the client went away (%s)", scope["method"], scope["path"], request_id)
+            log.debug("the client went away (%s)", request_id)
         except Exception as error:
             if begun:
                 raise
             if not isinstance(error, KallglotError):
-                log.exception("%s %s failed (%s)", scope["method"], scope["path"], request_id)
+                route = getattr(scope.get("route"), "path", UNROUTED)
+                log.exception("%s %s failed (%s)", scope["method"], route, request_id)
                 error = KallglotError("internal_error", "Something went wrong on our side.")
             await problems.render(Request(scope), error)(scope, receive, send_with_headers)
+        finally:
+            finished(handled(scope, status, time.perf_counter() - began, request_id, state.get("error_code")))
+            logs.request_id.reset(bound)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from starlette.requests import Request
 
 from kallglot.accounts.model import PhoneNumber
+from kallglot.analysis.model import DEFAULT_PROFILE
 from kallglot.api.idempotency import Idempotency
 from kallglot.api.keyuse import KeyUses
 from kallglot.api.ports import Recordings, SessionControl, Store
 from kallglot.api.ratelimit import RateLimiter
+from kallglot.api.watching import Watch, everyone
+from kallglot.billing.stripe import StripeHook
 from kallglot.carriers.callbacks import Incoming
 from kallglot.carriers.exchange import Exchange
 from kallglot.clock import Clock
 from kallglot.session.tokens import StreamTokens
 from kallglot.speech.registry import LanguageSupport
+from kallglot.webhooks.addresses import Network
 
 Instruct = Callable[[str, PhoneNumber, Incoming], Awaitable[dict[str, Any] | None]]
 """Asks the customer at a URL what to do with a call; None where they don't take it."""
@@ -50,18 +54,29 @@ class ApiServices:
     recordings: Recordings | None = None
     exchange: Exchange | None = None
     instructions: Instruct = _no_instructions
+    stripe: StripeHook | None = None
+    analysis_profiles: Collection[str] = (DEFAULT_PROFILE,)
+    wake_analyst: Callable[[], None] = lambda: None
+    """There is an analysis to be made."""
+    webhook_networks: Sequence[Network] = ()
+    """An operator's own, to which webhooks may go too."""
     max_body_bytes: int = 1_048_576
     never_connected_seconds: float = 1800.0
     sip_domain: str | None = None
     """Where SIP calls to a session arrive; None while nothing answers there."""
     readiness: Callable[[], Sequence[str]] = lambda: ()
+    warnings: Callable[[], Sequence[str]] = lambda: ()
+    """What should be looked at, though calls can be taken."""
+    watch: Watch = field(default_factory=lambda: everyone(()))
     admission: Callable[[], int | None] = lambda: None
+    process: str = ""
+    """Its name, which it has again after a crash."""
     limiter: RateLimiter = field(default_factory=RateLimiter)
     key_uses: KeyUses = field(default_factory=KeyUses)
     idempotency: Idempotency = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "idempotency", Idempotency(self.store, self.clock))
+        object.__setattr__(self, "idempotency", Idempotency(self.store, self.clock, self.process))
 
 
 def services(request: Request) -> ApiServices:

@@ -26,6 +26,10 @@ async def get(
     await find(given, caller, session_id)
     async with given.store.read() as unit:
         times = await unit.turns.timings(session_id)
+    return as_object(session_id, times)
+
+
+def as_object(session_id: str, times: Sequence[TurnTimes]) -> dict[str, Any]:
     return {
         "object": "session.timings",
         "session_id": session_id,

@@ -13,6 +13,7 @@ from kallglot.api.auth import Caller, requires
 from kallglot.api.openapi import documented
 from kallglot.api.services import services
 from kallglot.api.sessions import find
+from kallglot.errors import KallglotError
 from kallglot.session.model import Turn
 
 router = APIRouter(prefix="/v1/sessions", tags=["transcripts"])
@@ -34,6 +35,8 @@ async def get(
     """The transcript so far; complete when the session has ended."""
     given = services(request)
     session = await find(given, caller, session_id)
+    if session.transcript_deleted_at is not None:
+        raise KallglotError("resource_not_found", "The transcript was kept for as long as it had to be, and is gone.")
     async with given.store.read() as unit:
         turns = await unit.turns.list(session_id)
     if format == "text":

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from kallglot.accounts import policy
+from kallglot.accounts.audit import AuditEntry
 from kallglot.accounts.model import ApiKey, Organization, PhoneNumber
 from kallglot.api import compat
 from kallglot.api.services import ApiServices
@@ -151,7 +153,12 @@ def organization(one: Organization) -> dict[str, Any]:
         "plan": one.plan,
         "credits_remaining": one.credits_remaining,
         "credits_used": one.credits_used,
+        "plan_credits": one.plan_credits,
+        "period_start": None if one.period_start is None else iso(one.period_start),
+        "period_end": None if one.period_end is None else iso(one.period_end),
+        "subscription": one.subscription,
         "created_at": iso(one.created_at),
+        **policy.shown(one.policy),
     }
 
 
@@ -169,6 +176,20 @@ def api_key(one: ApiKey, secret: str | None = None) -> dict[str, Any]:
         "expires_at": None if one.expires_at is None else iso(one.expires_at),
         "revoked_at": None if one.revoked_at is None else iso(one.revoked_at),
         "last_used_at": None if one.last_used_at is None else iso(one.last_used_at),
+        "replaced_by": one.replaced_by,
+    }
+
+
+def audit_entry(one: AuditEntry) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "object": "audit_entry",
+        "actor": {"type": one.actor_type, "id": one.actor},
+        "action": one.action,
+        "target": one.target,
+        "details": dict(one.details),
+        "request_id": one.request_id,
+        "created_at": iso(one.created_at),
     }
 
 

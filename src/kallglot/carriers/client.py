@@ -37,6 +37,7 @@ class Order:
     machine_detection: bool = False
     ordered_at: datetime | None = None
     """When it was ordered before; it may have been placed then."""
+    session_id: str | None = None
 
 
 class CarrierError(Exception):
@@ -61,6 +62,12 @@ class CarrierError(Exception):
         self.status = status
         self.gone = gone
         self.unclear = unclear
+
+    @property
+    def brief(self) -> str:
+        """For the log: carriers quote telephone numbers in what they say."""
+        said = "there was no answer" if self.status is None else f"it answered {self.status}"
+        return f"{said} (code {self.code})" if self.code else said
 
 
 class CarrierClient(Protocol):

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 from twilio.http.async_http_client import AsyncTwilioHttpClient  # pyright: ignore[reportMissingTypeStubs]
@@ -17,6 +16,7 @@ from kallglot.carriers.client import CarrierClient
 from kallglot.carriers.exchange import Exchange, Streams
 from kallglot.carriers.lines import Lines
 from kallglot.carriers.model import Connection
+from kallglot.carriers.observed import ObservedClient
 from kallglot.carriers.ports import Calls
 from kallglot.carriers.simulated import SimulatedCarrier
 from kallglot.carriers.telnyx import TelnyxClient
@@ -24,6 +24,7 @@ from kallglot.carriers.twilio import TwilioClient
 from kallglot.clock import Clock
 from kallglot.session.switchboard import Switchboard
 from kallglot.session.tokens import StreamTokens
+from kallglot.work import Observe, unobserved
 
 _TWILIO: Final = re.compile(r"^https://api(\.[a-z0-9-]+)*\.twilio\.com")
 
@@ -61,10 +62,16 @@ def open_desk(
     *,
     twilio_url: str | None = None,
     telnyx_url: str | None = None,
+    observe: Observe = unobserved,
 ) -> Desk:
     """The URLs are of stand-ins for the carriers' REST APIs, in tests."""
     simulated = SimulatedCarrier(switchboard)
-    lines = Lines(partial(_client, calls, twilio_url, telnyx_url))
+
+    def client(connection: Connection) -> CarrierClient:
+        made = _client(calls, twilio_url, telnyx_url, connection)
+        return ObservedClient(made, connection.carrier, observe, clock)
+
+    lines = Lines(client)
     exchange = Exchange(calls, switchboard, streams, lines, simulated, tokens, addresses, clock)
     simulated.tells(exchange.told_of)
     switchboard.on_ended = exchange.session_ended

@@ -108,6 +108,7 @@ class Exchange:
             send_digits=details.get("send_digits"),
             machine_detection=bool(details.get("machine_detection")),
             ordered_at=None if stored == call else stored.created_at,
+            session_id=stored.session_id,
         )
         try:
             carrier_call_id = await client.dial(order)
@@ -122,7 +123,7 @@ class Exchange:
             try:
                 await client.hang_up(placed)
             except CarrierError as error:
-                log.warning("call %s could not be hung up: %s", placed.id, error.message)
+                log.warning("call %s could not be hung up: %s", placed.id, error.brief)
         return placed
 
     def stream(self, call: Call) -> Stream:
@@ -244,7 +245,7 @@ class Exchange:
         try:
             await self.restream(call)
         except CarrierError as error:
-            log.warning("call %s lost its stream and gets no other: %s", call.id, error.message)
+            log.warning("call %s lost its stream and gets no other: %s", call.id, error.brief)
 
     async def session_ended(self, session: Session) -> None:
         """Hangs up what is still on: the session that it was for is over."""
@@ -254,7 +255,7 @@ class Exchange:
             try:
                 await self.hang_up(call)
             except CarrierError as error:
-                log.warning("call %s could not be hung up: %s", call.id, error.message)
+                log.warning("call %s could not be hung up: %s", call.id, error.brief)
                 await self._update(call.id, CallChange("", "completed", hangup_cause="session_ended"))
 
     # Inside

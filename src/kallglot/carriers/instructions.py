@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, cast
 
 from kallglot.accounts.model import PhoneNumber
 from kallglot.carriers.callbacks import Incoming
 from kallglot.clock import Clock, iso
-from kallglot.ids import EVENT, new_id
+from kallglot.ids import DELIVERY, EVENT, new_id
 from kallglot.webhooks.client import Answer, Unreachable
+from kallglot.webhooks.model import Secrets
+from kallglot.webhooks.signatures import signed
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +28,21 @@ class Poster(Protocol):
 
 
 class Instructions:
-    def __init__(self, client: Poster, clock: Clock) -> None:
+    """``secrets`` gives what an organisation's own addresses know us by: questions are signed as deliveries are."""
+
+    def __init__(self, client: Poster, clock: Clock, secrets: Callable[[str], Awaitable[Secrets]]) -> None:
         self._client = client
         self._clock = clock
+        self._secrets = secrets
 
     async def __call__(self, url: str, number: PhoneNumber, incoming: Incoming) -> dict[str, Any] | None:
         """What the customer answered; None where they don't take the call (204), or gave no answer that can be used."""
+        now, event_id = self._clock.now(), new_id(EVENT)
         question = {
-            "id": new_id(EVENT),
+            "id": event_id,
             "type": "call.incoming",
             "api_version": "v1",
-            "created_at": iso(self._clock.now()),
+            "created_at": iso(now),
             "data": {
                 "provider": number.carrier,
                 "provider_call_id": incoming.carrier_call_id,
@@ -44,8 +51,19 @@ class Instructions:
                 "to": incoming.to,
             },
         }
+        body = json.dumps(question).encode()
+        secrets = await self._secrets(number.organization_id)
+        headers = signed(
+            body,
+            secrets.valid(now),
+            now=now,
+            event_id=event_id,
+            event_created_at=now,
+            delivery_id=new_id(DELIVERY),
+            retries=0,
+        )
         try:
-            answer = await self._client.post(url, json.dumps(question).encode(), {}, timeout_s=ANSWER_SECONDS)
+            answer = await self._client.post(url, body, headers, timeout_s=ANSWER_SECONDS)
         except Unreachable as error:
             log.warning("number %s: its webhook gave no answer: %s", number.id, error)
             return None

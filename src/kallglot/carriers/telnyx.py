@@ -247,7 +247,7 @@ def _open(base_url: str, api_key: str) -> tuple[httpx.AsyncClient, AsyncTelnyx]:
             )
             self._custom_headers = {}
 
-    logging.getLogger("telnyx").setLevel(logging.INFO)  # below, it has the parameters of streams
+    logging.getLogger("telnyx").setLevel(logging.WARNING)  # below, it has addresses and the parameters of streams
     http = httpx.AsyncClient(base_url=base_url, timeout=ATTEMPT_SECONDS, trust_env=False)
     return http, Sdk()
 

@@ -69,6 +69,7 @@ class CarrierCodec:
     comma, names the stream where the carrier wants that."""
 
     binary_out = False
+    kind = "carrier"
 
     def __init__(
         self, bound: Participant, output: OutputFormat, source: Decoder, *, head: bytes, stream_field: bytes

@@ -15,6 +15,11 @@ class Dialect(Protocol):
     """Sans-IO; ``now_ms`` is monotonic. Messages are text unless ``binary_out`` says that audio is binary."""
 
     @property
+    def kind(self) -> str:
+        """``native``, or the carrier."""
+        ...
+
+    @property
     def output(self) -> OutputFormat: ...
 
     @property

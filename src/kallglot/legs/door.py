@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -59,6 +60,10 @@ class StreamDoor:
             None,
             16 * 1024,
         )
+
+    def legs(self) -> Counter[str]:
+        """Connections that carry audio, by the dialect that they speak."""
+        return Counter(kind for socket in self._sockets if (kind := socket.kind) is not None)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

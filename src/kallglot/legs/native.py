@@ -58,6 +58,7 @@ class NativeCodec:
         self._heads: dict[tuple[str, str, str | None], bytes] = {}
 
     late_ms = 0.0
+    kind = "native"
 
     def receive(self, data: bytes, *, binary: bool, now_ms: float) -> Sequence[Command]:
         command = self.binary(data) if binary else self.text(data)

@@ -135,6 +135,11 @@ class StreamSocket(WSListener):
         return OutputFormat() if self._codec is None else self._codec.output
 
     @property
+    def kind(self) -> str | None:
+        """The dialect of one that is attached."""
+        return None if self._live is None or self._codec is None else self._codec.kind
+
+    @property
     def late_ms(self) -> float:
         return 0.0 if self._codec is None else self._codec.late_ms
 

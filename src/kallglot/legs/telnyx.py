@@ -44,6 +44,8 @@ class TelnyxCodec(CarrierCodec):
     """``parameters`` that matter here: ``bidirectional_mode`` (rtp, mp3), ``bidirectional_codec`` (PCMU),
     ``bidirectional_sampling_rate``, ``l16_byte_order`` (big, little)."""
 
+    kind = "telnyx"
+
     def __init__(self, start: CarrierStart, bound: Participant) -> None:
         """Raises :class:`StreamRefused`."""
         asked = start.parameters

@@ -11,6 +11,8 @@ from kallglot.session.switchboard import StreamRefused
 
 
 class TwilioCodec(CarrierCodec):
+    kind = "twilio"
+
     def __init__(self, start: CarrierStart, bound: Participant) -> None:
         """Raises :class:`StreamRefused`."""
         if start.encoding not in ("audio/x-mulaw", "audio/mulaw", "PCMU") or start.sample_rate_hz != 8000:

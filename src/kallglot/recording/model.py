@@ -38,4 +38,8 @@ class Recording:
     """It is to go, files first; nobody sees it any more."""
 
     def key(self, format: str) -> str:
-        return f"{self.id}/audio.{format}"
+        return key_of(self.id, format)
+
+
+def key_of(recording_id: str, format: str) -> str:
+    return f"{recording_id}/audio.{format}"

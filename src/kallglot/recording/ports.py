@@ -23,7 +23,13 @@ class RecordingLedger(Protocol):
         """Sessions that have ended and whose recordings are still being processed."""
         ...
 
-    async def update(self, recording: Recording) -> None: ...
+    async def update(self, recording: Recording) -> bool:
+        """False where it is not there any more: its session was deleted."""
+        ...
+
+    async def unshelved(self, recording_id: str) -> None:
+        """Its files are gone; whatever else became of it meanwhile stays."""
+        ...
 
     async def overdue(self, now: datetime, limit: int = 100) -> list[Recording]:
         """Those whose files have to go: expired with files on the shelf, or deleted."""
@@ -34,3 +40,19 @@ class RecordingLedger(Protocol):
         ...
 
     async def remove(self, recording_id: str) -> None: ...
+
+    async def kept_days(self, organization_id: str) -> float | None:
+        """For how long the organisation wants recordings kept; None where it says nothing."""
+        ...
+
+    async def removals(self, now: datetime, limit: int = 100) -> list[str]:
+        """Ids of recordings of deleted sessions, whose files have to go."""
+        ...
+
+    async def removed(self, recording_id: str, now: datetime) -> None:
+        """Their files are gone. They come up once more, hours after the deletion."""
+        ...
+
+    async def erased(self, session_id: str) -> bool:
+        """Whether the session was deleted, so that nothing of it may stay."""
+        ...

@@ -22,12 +22,13 @@ from typing import Final
 from kallglot.clock import Clock
 from kallglot.ids import RECORDING, new_id
 from kallglot.recording.cache import Cache
-from kallglot.recording.model import DEFAULT_FORMAT, MASTER, Recording
+from kallglot.recording.model import DEFAULT_FORMAT, MASTER, Recording, key_of
 from kallglot.recording.ports import RecordingLedger
 from kallglot.recording.render import Order, Output, Renderer, RenderFailed
 from kallglot.recording.shelf import Shelf, ShelfError
 from kallglot.recording.tape import Kind, Tape, seconds, tracks
 from kallglot.session.model import Session
+from kallglot.work import Observe, Work, unobserved
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +45,20 @@ class Recorder:
     """Implements :class:`kallglot.session.ports.Recorder`. ``folder`` is this machine's own."""
 
     def __init__(
-        self, ledger: RecordingLedger, shelf: Shelf, folder: Path, clock: Clock, *, retention_days: float
+        self,
+        ledger: RecordingLedger,
+        shelf: Shelf,
+        folder: Path,
+        clock: Clock,
+        *,
+        retention_days: float,
+        observe: Observe = unobserved,
     ) -> None:
         self._ledger = ledger
         self._shelf = shelf
         self._tracks = folder / "tracks"
         self._clock = clock
+        self._observe = observe
         self._retention = timedelta(days=retention_days)
         self._renderer = Renderer()
         # Somebody who waits for a download does not wait for an hour's call to be rendered first.
@@ -59,6 +68,7 @@ class Recorder:
         self._failures: dict[str, int] = {}
         self._running_tapes: set[str] = set()
         self._shelf_away = False
+        self._refused = False
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -105,13 +115,17 @@ class Recorder:
         await self._ledger.update(replace(recording, deleted=True))
         self._wake.set()
 
+    def look(self) -> None:
+        """There is something to be taken away."""
+        self._wake.set()
+
     # Behind the scenes
 
     async def _run_forever(self) -> None:
         # A store that is not to be had is said at the start, not with the first recording.
         self._shelf_away = True
         while True:
-            for work in (self.finish_ended, self.remove_overdue, self.sweep):
+            for work in (self.finish_ended, self.remove_overdue, self.remove_erased, self.sweep):
                 try:
                     await work()
                 except Exception:
@@ -141,34 +155,58 @@ class Recorder:
         if self._shelf_away:
             try:
                 await self._shelf.check()
-                self._shelf_away = False
+                self._shelf_away = self._refused = False
             except ShelfError as error:
+                self._refused = True
                 log.warning("recordings wait for their shelf: %s", error)
         return not self._shelf_away
 
     async def _finish(self, recording: Recording, session: Session, folder: Path) -> None:
-        work = folder / "work"
+        work, began = folder / "work", time.monotonic()
         try:
             if await asyncio.to_thread(tracks, folder, KINDS[recording.channel]):
                 await self._render(recording, session, folder, work)
+                self._done(recording, began, "ok")
             else:
                 await self._ledger.remove(recording.id)
             self._failures.pop(recording.id, None)
         except ShelfError as error:
             # The store will be back; the tracks wait for it here.
             log.warning("recording %s is not on its shelf yet: %s", recording.id, error)
-            self._shelf_away = True
+            self._shelf_away = self._refused = True
+            self._done(recording, began, "shelf_away")
         except OSError as error:
             log.warning("recording %s cannot be made yet: %s", recording.id, error)
+            self._done(recording, began, "disk")
         except RenderFailed:
+            self._done(recording, began, "failed")
             failures = self._failures[recording.id] = self._failures.get(recording.id, 0) + 1
             if failures >= RENDER_ATTEMPTS:
                 log.error("recording %s has failed; its tracks stay in %s", recording.id, folder)
-                gone_at = self._clock.now() + self._retention
+                gone_at = self._clock.now() + await self._kept(recording)
                 await self._ledger.update(replace(recording, status="failed", expires_at=gone_at, stored=True))
                 del self._failures[recording.id]
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+
+    @property
+    def shelf_away(self) -> bool:
+        """The place where recordings are kept did not answer when it was last needed."""
+        return self._refused
+
+    def _done(self, recording: Recording, began: float, outcome: str) -> None:
+        self._observe(
+            Work(
+                "recording",
+                recording.channel,
+                outcome,
+                self._clock.now(),
+                time.monotonic() - began,
+                failed=outcome != "ok",
+                session_id=recording.session_id,
+                about={"kallglot.recording.id": recording.id},
+            )
+        )
 
     async def _render(self, recording: Recording, session: Session, folder: Path, work: Path) -> None:
         found = tracks(folder, KINDS[recording.channel])
@@ -185,25 +223,26 @@ class Recorder:
         )
         await self._shelf.put(recording.key(MASTER), master)
         await self._shelf.put(recording.key(DEFAULT_FORMAT), default)
-        await self._ledger.update(
+        kept = await self._ledger.update(
             replace(
                 recording,
                 status="ready",
                 duration_seconds=round(rendered.seconds, 3),
                 size=rendered.sizes[str(default)],
                 sample_rate_hz=rendered.sample_rate_hz,
-                expires_at=self._clock.now() + self._retention,
+                expires_at=self._clock.now() + await self._kept(recording),
                 stored=True,
             )
         )
+        if not kept:
+            await self._unshelve(recording.id)
 
     async def remove_overdue(self) -> None:
         """Takes the files of expired and deleted recordings away."""
         refused = 0
         for recording in await self._ledger.overdue(self._clock.now()):
             try:
-                await self._shelf.delete(recording.key(MASTER))
-                await self._shelf.delete(recording.key(DEFAULT_FORMAT))
+                await self._unshelve(recording.id)
             except ShelfError as error:
                 log.warning("recording %s cannot be removed yet: %s", recording.id, error)
                 refused += 1
@@ -215,7 +254,31 @@ class Recorder:
             if recording.deleted:
                 await self._ledger.remove(recording.id)
             else:
-                await self._ledger.update(replace(recording, stored=False))
+                await self._ledger.unshelved(recording.id)
+
+    async def remove_erased(self) -> None:
+        """Takes the files of deleted sessions away, as often as it takes."""
+        refused = 0
+        for recording_id in await self._ledger.removals(self._clock.now()):
+            await self._cache.forget(recording_id)
+            try:
+                await self._unshelve(recording_id)
+            except ShelfError as error:
+                log.warning("recording %s, of a deleted session, cannot be removed yet: %s", recording_id, error)
+                refused += 1
+                if refused >= REFUSALS:
+                    break
+                continue
+            refused = 0
+            await self._ledger.removed(recording_id, self._clock.now())
+
+    async def _unshelve(self, recording_id: str) -> None:
+        for format in (MASTER, DEFAULT_FORMAT):
+            await self._shelf.delete(key_of(recording_id, format))
+
+    async def _kept(self, recording: Recording) -> timedelta:
+        days = await self._ledger.kept_days(recording.organization_id)
+        return self._retention if days is None else timedelta(days=days)
 
     async def sweep(self) -> None:
         """Takes away what nobody needs any more: a process was killed before it did, or another machine's process
@@ -236,7 +299,8 @@ class Recorder:
         if any(one.status == "processing" or (one.status == "failed" and one.stored) for one in known):
             return
         if folder.name not in self._running_tapes:
-            await asyncio.to_thread(_remove, folder, None if known else self._retention.total_seconds())
+            known_or_erased = bool(known) or await self._ledger.erased(folder.name)
+            await asyncio.to_thread(_remove, folder, None if known_or_erased else self._retention.total_seconds())
 
 
 def _folders(parent: Path) -> list[Path]:

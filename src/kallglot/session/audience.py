@@ -67,6 +67,10 @@ class Audience:
         """Those of these listeners who are not on hold."""
         return [one for one in self._hearings if one.listener.id in listener_ids and not one.held]
 
+    @property
+    def all(self) -> Sequence[Hearing]:
+        return self._hearings
+
     def everything_of(self, listener_id: str) -> list[Hearing]:
         return [one for one in self._hearings if one.listener.id == listener_id]
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -54,7 +55,7 @@ class Ear:
 
     ``on_event`` gets the stream's events with the session's millisecond at which the stream's time began and, for what
     was said before :meth:`hand_over`, with the language that it was heard in. With ``keeps`` the last twenty seconds
-    can be heard again by :meth:`relisten`.
+    can be heard again by :meth:`relisten`. Its tasks log as who made it does.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Ear:
         self._on_event = on_event
         self._on_failure = on_failure
         self._line = _Line(language)
+        self._context = copy_context()
         self._opening: asyncio.Task[None] | None = None
         self._openings: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -179,7 +181,7 @@ class Ear:
 
     def _begin(self) -> None:
         self._line = _Line(self._line.language)
-        self._opening = asyncio.create_task(self._open(self._line), name="recogniser-open")
+        self._opening = asyncio.create_task(self._open(self._line), name="recogniser-open", context=self._context)
         self._openings.add(self._opening)
         self._opening.add_done_callback(self._openings.discard)
 
@@ -189,7 +191,7 @@ class Ear:
         if line.stream is None:
             line.told = False
             return
-        task = asyncio.create_task(end(line, line.stream), name="recogniser-close")
+        task = asyncio.create_task(end(line, line.stream), name="recogniser-close", context=self._context)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

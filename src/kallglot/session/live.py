@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
+from kallglot import logs
 from kallglot.audio.tones import dtmf
 from kallglot.clock import Clock
 from kallglot.session import events
@@ -19,10 +20,12 @@ from kallglot.session.hearing import Hearing
 from kallglot.session.holding import Holding
 from kallglot.session.interpreter import Surroundings
 from kallglot.session.leg import Leg
+from kallglot.session.load import Load
 from kallglot.session.model import EndReason, Participant, Session, Turn
 from kallglot.session.playback import Playback
 from kallglot.session.ports import Engines, SessionJournal, Tape
 from kallglot.session.presence import Presence, persistently
+from kallglot.session.redaction import redaction
 from kallglot.session.routes import Plan, plan
 from kallglot.session.scribe import Scribe
 from kallglot.session.sessiontime import SessionTime
@@ -39,6 +42,8 @@ DRAIN_SECONDS: Final = 8.0
 FIRST_CHUNK_MS: Final = 1000
 TONES_HZ: Final = 8000
 WARN_AGAIN_SECONDS: Final = 10.0
+RESUMED_TURNS: Final = 20
+"""Of an earlier life: somebody may have been in the middle of a card number."""
 
 
 class LiveSession:
@@ -91,6 +96,8 @@ class LiveSession:
             emit=self.emit,
             observe=observe,
         )
+        self._redaction = redaction(record.redaction)
+        self._redaction.resume(turns[-RESUMED_TURNS:])
         self._scribe = Scribe(
             record.id,
             len(turns),
@@ -101,6 +108,7 @@ class LiveSession:
             emit=self.emit,
             warn=self.warn,
             timings=self._playback.timings,
+            redaction=self._redaction,
         )
         self._speakers = {one.id: self._speaker(one, turns) for one in record.participants}
 
@@ -114,7 +122,9 @@ class LiveSession:
             spoken=self._playback.timings.spoken,
             warn=self.warn,
         )
-        listening = Listening(self._time.now_ms, self.emit, self._learn_language, self._playback.speaking)
+        listening = Listening(
+            self._time.now_ms, self.emit, self._learn_language, self._playback.speaking, self._redaction.partial
+        )
         said_ms = max((turn.end_ms for turn in turns if turn.participant_id == participant.id), default=0)
         return Speaker(self.record, participant, self._engines, around, listening, float(said_ms))
 
@@ -167,6 +177,17 @@ class LiveSession:
     @property
     def leg_count(self) -> int:
         return len(self._legs)
+
+    @property
+    def load(self) -> Load:
+        speakers, hearings = self._speakers.values(), self._audience.all
+        return Load(
+            self.record.mode,
+            len(self._legs),
+            [speaker.backlog_ms for speaker in speakers],
+            [hearing.backlog_ms for hearing in hearings],
+            len(self._held),
+        )
 
     def now_ms(self) -> float:
         """Milliseconds since the session's first audio; 0 before it."""
@@ -421,7 +442,8 @@ class LiveSession:
 
 async def _contained(work: Coroutine[Any, Any, None], session_id: str) -> None:
     """One failure in one piece of a session is not the session's end."""
-    try:
-        await work
-    except Exception:
-        log.exception("session %s: a task failed", session_id)
+    with logs.of_session(session_id):
+        try:
+            await work
+        except Exception:
+            log.exception("session %s: a task failed", session_id)

@@ -20,8 +20,6 @@ def notices(session: Session, *, recorded: bool) -> list[Warned]:
         unavailable("transcription.profanity_filter was stored, but nothing is filtered yet.")
     if session.translation.get("formality") not in (None, "default"):
         unavailable("translation.formality was stored, but translations don't follow it yet.")
-    if session.webhook_url is not None:
-        unavailable("webhook_url was stored, but no webhooks are sent yet.")
     if session.carrier == "sip":
         unavailable("Nothing is dialled or answered by SIP yet; audio comes over this stream.")
     return found

@@ -13,6 +13,7 @@ from kallglot.session import events
 from kallglot.session.interpreter import Utterance
 from kallglot.session.model import Participant, Translation, Turn
 from kallglot.session.ports import SessionJournal, Unstorable
+from kallglot.session.redaction import Redaction
 from kallglot.session.timings import Timings, TurnTimes
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,8 @@ RETRY_SECONDS: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 class Scribe:
-    """``ready`` is awaited before each turn: the session's start is stored before what was said in it."""
+    """``ready`` is awaited before each turn: the session's start is stored before what was said in it. What
+    ``redaction`` masks is neither stored nor told."""
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class Scribe:
         emit: Callable[[events.SessionEvent], None],
         warn: Callable[[str, str], None],
         timings: Timings,
+        redaction: Redaction,
     ) -> None:
         self._session_id = session_id
         self._next = written + 1
@@ -45,6 +48,7 @@ class Scribe:
         self._emit = emit
         self._warn = warn
         self._timings = timings
+        self._redaction = redaction
         self._lock = asyncio.Lock()
 
     async def write(
@@ -59,7 +63,7 @@ class Scribe:
         translated_ms = round(self._now_ms()) if translations else None
         async with self._lock:
             await self._ready()
-            turn = Turn(
+            said = Turn(
                 id=utterance.turn_id,
                 session_id=self._session_id,
                 sequence=self._next,
@@ -73,6 +77,7 @@ class Scribe:
                 confidence=utterance.confidence,
                 translations=translations,
             )
+            turn = await self._redaction.turn(said)
             await self._persist(turn)
             self._next += 1
             self._emit(events.TranscriptFinal(participant, turn))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from kallglot import logs
 from kallglot.audio.mediaclock import MediaClock, Placed
 from kallglot.ids import TURN, new_id
 from kallglot.session import events
@@ -45,6 +46,9 @@ class Listening:
     emit: Callable[[events.SessionEvent], None]
     learned: Callable[[str, Learned], None]
     speaking: Callable[[str, bool], None]
+    redacted: Callable[[str, str, str | None, int], str | None]
+    """A text that is still going on, as it may be shown: participant, text, language, where it begins. None where that
+    takes too long to tell."""
 
 
 class Speaker:
@@ -162,7 +166,13 @@ class Speaker:
             self._deaf = True
             self._warn_unheard(participant.language)
             return None
-        self._ear = Ear(
+        with logs.of_session(self._session.id):
+            self._ear = self._new_ear(recognizer)
+        return self._ear
+
+    def _new_ear(self, recognizer: Recognizer) -> Ear:
+        participant = self.participant
+        return Ear(
             recognizer,
             language=participant.language,
             partials=self._wants_partials,
@@ -172,7 +182,6 @@ class Speaker:
             on_event=self._on_recognised,
             on_failure=lambda _: self._around.warn("recognition_delayed", "Speech recognition is being started again."),
         )
-        return self._ear
 
     @property
     def _wants_partials(self) -> bool:
@@ -290,9 +299,18 @@ class Speaker:
         if self._shows_partials:
             text = self._terms.correct(tentative.text)
             stable = _beginning(self._terms.correct(tentative.stable_text), text)
+            shown = self._redacted(text, tentative)
+            if shown is None:
+                return
+            if shown != text:
+                text, stable = shown, _beginning(self._redacted(stable, tentative) or "", shown)
             self._session_side.emit(
                 events.TranscriptPartial(self.participant, tentative.turn_id, text, stable, tentative.start_ms)
             )
+
+    def _redacted(self, text: str, tentative: Tentative) -> str | None:
+        at_ms = tentative.start_ms
+        return self._session_side.redacted(self.participant_id, text, self.participant.language, at_ms)
 
     # Its language
 

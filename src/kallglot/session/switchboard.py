@@ -7,20 +7,24 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from kallglot import logs
 from kallglot.clock import Clock
 from kallglot.session import usage
 from kallglot.session.leg import Leg
 from kallglot.session.live import LiveSession
+from kallglot.session.load import Load
 from kallglot.session.model import EndReason, Session
 from kallglot.session.notices import notices
 from kallglot.session.ports import Engines, Recorder, SessionJournal
+from kallglot.session.redaction import redaction
 from kallglot.session.timings import TurnTimes
 from kallglot.session.tokens import Verdict
+from kallglot.work import Observe, Work, unobserved
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +71,10 @@ class Switchboard:
         *,
         recorder: Recorder | None = None,
         observe: Callable[[TurnTimes], None] = lambda _: None,
+        tell: Observe = unobserved,
+        turn: Callable[[TurnTimes, datetime], None] = lambda _times, _began_at: None,
     ) -> None:
+        """``turn`` is told of each turn that is over, with the moment from which its times are counted."""
         self.on_ended: Callable[[Session], Coroutine[Any, Any, None]] | None = None
         """Told of every session that has ended, when it has."""
         self._journal = journal
@@ -76,10 +83,13 @@ class Switchboard:
         self._limits = limits
         self._recorder = recorder
         self._observe = observe
+        self._tell = tell
         self._live: dict[str, LiveSession] = {}
+        self._since: dict[str, datetime] = {}
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._chores: set[asyncio.Task[None]] = set()
+        self._turn = turn
         self._closing = False
         self.lag_ms = 0.0
         """How late the event loop runs, smoothed: the honest sign of saturation."""
@@ -91,6 +101,9 @@ class Switchboard:
     @property
     def legs(self) -> int:
         return sum(live.leg_count for live in self._live.values())
+
+    def loads(self) -> list[Load]:
+        return [live.load for live in self._live.values()]
 
     async def start(self) -> None:
         waiting = await self._journal.orphaned(self._clock.now() + timedelta(seconds=self._limits.reconnect_seconds))
@@ -164,6 +177,7 @@ class Switchboard:
             turns = await self._journal.turns(session.id)
             used = usage.used(stored.started_at, min(last_connected, ended_at), turns)
             ended = await self._journal.ended(session.id, ended_at, reason, used)
+            self._session_over(ended or stored, ended_at, reason)
             if live is not None:
                 live.say_ended(reason)
                 await self._forget(live)
@@ -193,6 +207,9 @@ class Switchboard:
             raise StreamRefused(4404, "session_not_found", "There is no such session.")
         if record.status in ("ending", "ended"):
             raise StreamRefused(4409, "session_already_ended", "The session has ended.")
+        if record.redaction:
+            # Patterns take a while to compile, and are kept then.
+            await asyncio.to_thread(redaction, record.redaction)
         live = LiveSession(
             record,
             await self._journal.turns(session_id),
@@ -200,16 +217,18 @@ class Switchboard:
             engines=self._engines,
             clock=self._clock,
             reconnect_seconds=self._limits.reconnect_seconds,
-            observe=self._observe,
+            observe=lambda times: self._turn_over(live, times),
         )
         if self._recorder is not None and record.recording.get("enabled"):
             tape = await self._recorder.begin(record, partial(live.warn, "recording_failed"))
             if tape is not None:
                 live.record_on(tape)
         ready = asyncio.Event()
-        self._runs[session_id] = asyncio.create_task(live.run(ready), name=session_id)
+        with logs.of_session(session_id):
+            self._runs[session_id] = asyncio.create_task(live.run(ready), name=session_id)
         await ready.wait()
         self._live[session_id] = live
+        self._since[session_id] = self._clock.now()
         return live
 
     async def _release(self, live: LiveSession) -> None:
@@ -228,6 +247,19 @@ class Switchboard:
         run = self._runs.pop(live.record.id, None)
         if run is not None:
             await asyncio.wait([run])
+            now, since = self._clock.now(), self._since.pop(live.record.id, None)
+            if since is not None:
+                seconds = (now - since).total_seconds()
+                self._tell(Work("stay", live.record.mode, "ok", now, seconds, session_id=live.record.id))
+
+    def _session_over(self, session: Session, at: datetime, reason: EndReason) -> None:
+        seconds = max(0.0, (at - session.created_at).total_seconds())
+        work = Work("session", session.mode, reason, at, seconds, failed=reason == "error", session_id=session.id)
+        self._tell(work)
+
+    def _turn_over(self, live: LiveSession, times: TurnTimes) -> None:
+        self._observe(times)
+        self._turn(times, self._clock.now() - timedelta(milliseconds=live.now_ms()))
 
     def _chore(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

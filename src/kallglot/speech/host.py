@@ -16,7 +16,7 @@ from typing import Any, Final
 from kallglot.speech import frames
 from kallglot.speech.frames import FrameReader, Kind
 from kallglot.speech.hosted import HostedStream
-from kallglot.speech.types import EngineError, RecognizerEvent, RecognizerOptions
+from kallglot.speech.types import EngineError, Processes, RecognizerEvent, RecognizerOptions
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,14 @@ class EngineHost:
         self._numbers = 0
         self._any_ready = asyncio.Event()
         self._closing = False
+        self.restarts = 0
+        """Children that ended and were replaced."""
+
+    @property
+    def processes(self) -> Processes:
+        waiting_ms = sum(stream.backlog_ms for stream in self._streams.values())
+        running = sum(1 for child in self._children if child.ready)
+        return Processes(self._count, running, self.restarts, len(self._streams), waiting_ms)
 
     @property
     def pids(self) -> list[int]:
@@ -198,6 +206,7 @@ class EngineHost:
             await asyncio.gather(*tasks, return_exceptions=True)
             _close_pipes(process)
             if not self._closing:
+                self.restarts += 1
                 log.warning("engine process %d ended (%s); replacing it", process.pid, process.returncode)
             for stream in list(child.streams.values()):
                 stream.orphaned()

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from kallglot.speech.languages import base, english_name, match
-from kallglot.speech.types import EngineError, EngineKind, LanguageDetector, Recognizer, Synthesizer, Translator
+from kallglot.speech.types import (
+    EngineError,
+    EngineKind,
+    LanguageDetector,
+    Processes,
+    Recognizer,
+    Synthesizer,
+    Translator,
+)
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +85,7 @@ class EngineStatus:
     """Codes; for translation pairs, ``en>es``; empty for detection."""
     note: str | None
     """What is missing or went wrong, and what to do; for a ready engine what to expect of its quality."""
+    processes: Processes | None = None
 
 
 class EngineRegistry:
@@ -147,6 +156,7 @@ class EngineRegistry:
                 self._usable(engine),
                 tuple(sorted(_served(kind, engine))) if self._usable(engine) else (),
                 _quality(engine) if self._usable(engine) else self._trouble.get(id(engine)) or engine.missing(),
+                getattr(engine, "processes", None) if self._usable(engine) else None,
             )
             for kind, engine in self._engines()
         ]

@@ -13,6 +13,18 @@ from typing import Literal, Protocol
 EngineKind = Literal["recognition", "translation", "synthesis", "detection"]
 
 
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Of an engine that works in child processes: ``wanted`` of them, ``running`` and ready for work; ``waiting_ms`` is
+    the audio that its ``streams`` have not had answered yet."""
+
+    wanted: int
+    running: int
+    restarts: int
+    streams: int
+    waiting_ms: int
+
+
 class EngineError(Exception):
     """An engine failed at one piece of work; the call goes on."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +15,53 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import StaticPool
 
 _DELIVERIES: Final = "kallglot deliveries"
+_PURGES: Final = "kallglot purges"
+BUSY_MS: Final = 30_000
+PURGED: Final = "PRAGMA user_version = 1"
+"""In the file itself: there are deleted rows in it that were not overwritten yet, whoever looks next."""
 
 
 def note_deliveries(connection: AsyncConnection) -> None:
     """This transaction leaves something to be delivered."""
     connection.info[_DELIVERIES] = True
+
+
+def note_purge(connection: AsyncConnection) -> None:
+    """This transaction deleted what nobody is to read again."""
+    connection.info[_PURGES] = True
+
+
+class ReadOnly(Exception):
+    """The database takes nothing."""
+
+
+@dataclass(slots=True)
+class Writes:
+    """Transactions that write: how many were begun, how long they waited to begin, and how many wait
+    now."""
+
+    begun: int = 0
+    waited_s: float = 0.0
+    waiting: int = 0
+
+    @contextmanager
+    def turn(self) -> Generator[Callable[[], None]]:
+        """Whoever waits says when they wait no more."""
+        since, over = time.monotonic(), False
+        self.waiting += 1
+
+        def begun() -> None:
+            nonlocal over
+            over = True
+            self.waiting -= 1
+            self.begun += 1
+            self.waited_s += time.monotonic() - since
+
+        try:
+            yield begun
+        finally:
+            if not over:
+                self.waiting -= 1
 
 
 class Database:
@@ -42,6 +86,10 @@ class Database:
         self.on_deliveries: Callable[[], None] = lambda: None
         """Called after a transaction that left something to be delivered."""
         self._write_lock = asyncio.Lock()
+        self.writes = Writes()
+        self.file = Path(parsed.database) if self.is_sqlite and parsed.database not in (None, "", ":memory:") else None
+        self.on_purge: Callable[[], None] = lambda: None
+        """Called after a transaction that deleted what nobody is to read again."""
         options: dict[str, Any] = {}
         if self.is_sqlite:
             options = {"connect_args": {"timeout": 30}, "pool_size": 8}
@@ -66,41 +114,70 @@ class Database:
     async def write(self) -> AsyncGenerator[AsyncConnection]:
         async with self._transaction() as connection:
             connection.info.pop(_DELIVERIES, None)
+            connection.info.pop(_PURGES, None)
             yield connection
             told = connection.info.pop(_DELIVERIES, False)
+            purged = connection.info.pop(_PURGES, False)
+            if purged and self.file is not None:
+                await connection.exec_driver_sql(PURGED)
+        if purged:
+            self.on_purge()
         if told:
             self.on_deliveries()
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
         if not self.is_sqlite:
-            async with self.engine.begin() as connection:
-                yield connection
+            with self.writes.turn() as begun:
+                async with self.engine.begin() as connection:
+                    begun()
+                    yield connection
             return
+        with self.writes.turn() as begun:
+            async with self._write_lock, self.engine.connect() as connection:
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                begun()
+                try:
+                    yield connection
+                except BaseException:
+                    await connection.rollback()
+                    raise
+                await connection.commit()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[AsyncConnection]:
+        """No transaction, and no other of this process writes meanwhile."""
         async with self._write_lock, self.engine.connect() as connection:
-            await connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                await connection.rollback()
-                raise
-            await connection.commit()
+            yield connection
 
     async def ping(self) -> None:
+        """Raises where it does not answer, or cannot be written to."""
         async with self.engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+            if self.is_sqlite:
+                await connection.execute(text("SELECT 1"))
+                return
+            if (await connection.exec_driver_sql("SHOW transaction_read_only")).scalar_one() == "on":
+                raise ReadOnly("readonly database")
 
     async def close(self) -> None:
         await self.engine.dispose()
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
-    """WAL, so that readers never wait; and no BEGIN by the driver, which would begin by reading and then write."""
+    """WAL, so that readers never wait; deleted rows overwritten; and no BEGIN by the driver, which would begin by
+    reading and then write."""
+    pragmas = (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        f"busy_timeout={BUSY_MS}",
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import astuple
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,6 +19,7 @@ from kallglot.store.paging import one
 from kallglot.store.tables import idempotency
 
 KEPT: Final = timedelta(hours=24)
+_SESSION: Final = re.compile(rb"(?<=\")sess_[0-9A-Z]{26}(?=\")")
 
 
 class SqlIdempotency:
@@ -31,7 +33,7 @@ class SqlIdempotency:
         table = idempotency
         fresh = {"fingerprint": fingerprint, "owner": owner, "lease_until": lease_until}
         dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
-        forgotten = {**fresh, "status": None, "body": None, "completed_at": None}
+        forgotten = {**fresh, "status": None, "body": None, "completed_at": None, "session_id": None}
         claimed = await self._connection.execute(
             dialect.insert(table)
             .values(scope=_name(scope), organization_id=scope.organization_id, **fresh)
@@ -53,7 +55,7 @@ class SqlIdempotency:
         done = await self._connection.execute(
             update(idempotency)
             .where(idempotency.c.scope == _name(scope), idempotency.c.owner == owner)
-            .values(status=status, body=self._cipher.encrypt(body), completed_at=now)
+            .values(status=status, body=self._cipher.encrypt(body), completed_at=now, session_id=_session_in(body))
         )
         return done.rowcount == 1
 
@@ -65,6 +67,10 @@ class SqlIdempotency:
         )
         await self._connection.execute(delete(idempotency).where(where))
 
+    async def abandon(self, process: str) -> None:
+        running = idempotency.c.owner.startswith(f"{process}/", autoescape=True)
+        await self._connection.execute(delete(idempotency).where(running, idempotency.c.completed_at.is_(None)))
+
     async def look(self, scope: IdempotencyScope) -> IdempotentAnswer | None:
         row = await one(self._connection, idempotency, idempotency.c.scope == _name(scope))
         if row is None:
@@ -75,6 +81,19 @@ class SqlIdempotency:
     async def purge(self, before: datetime) -> int:
         purged = await self._connection.execute(delete(idempotency).where(idempotency.c.completed_at < before))
         return purged.rowcount
+
+
+async def forget_session(connection: AsyncConnection, cipher: Fernet, session_id: str) -> None:
+    """Answers that tell of a session say from now on that it was deleted; their keys stay taken."""
+    answer = json.dumps({"id": session_id, "object": "session", "deleted": True}).encode()
+    where = (idempotency.c.session_id == session_id) & idempotency.c.completed_at.is_not(None)
+    await connection.execute(update(idempotency).where(where).values(body=cipher.encrypt(answer)))
+
+
+def _session_in(body: bytes) -> str | None:
+    """An answer names its session, if it has one, before anything that a customer wrote."""
+    found = _SESSION.search(body)
+    return None if found is None else found.group().decode()
 
 
 def _name(scope: IdempotencyScope) -> str:

@@ -38,6 +38,15 @@ class SqlJournal:
         self._database = store.database
         self._waiting: asyncio.Queue[tuple[Turn, asyncio.Future[None]] | None] = asyncio.Queue(MAX_WAITING)
         self._writer: asyncio.Task[None] | None = None
+        self.batches = 0
+        """Transactions that stored turns."""
+        self.stored = 0
+        """Turns, in these."""
+
+    @property
+    def waiting_turns(self) -> int:
+        """Given and not yet being stored."""
+        return self._waiting.qsize()
 
     async def start(self) -> None:
         self._writer = asyncio.create_task(self._write_forever(), name="journal")
@@ -176,10 +185,14 @@ class SqlJournal:
                 for entry in batch:
                     await self._write([entry])
                 return
-            error = Unstorable(str(failure.orig)) if isinstance(failure, DataError | IntegrityError) else failure
+            # What the driver says of it may hold what was said in the turn.
+            refused = isinstance(failure, DataError | IntegrityError)
+            error = Unstorable(type(failure.orig).__name__) if refused else failure
             with contextlib.suppress(asyncio.InvalidStateError):
                 batch[0][1].set_exception(error)
         else:
+            self.batches += 1
+            self.stored += len(batch)
             for _, durable in batch:
                 if not durable.done():
                     durable.set_result(None)

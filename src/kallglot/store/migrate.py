@@ -7,6 +7,8 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -20,6 +22,14 @@ def config() -> Config:
     made = Config()
     made.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return made
+
+
+async def versions(database: Database) -> tuple[str | None, list[str]]:
+    """The version that the database has, None where it has none yet, and those that are known, oldest first."""
+    async with database.read() as connection:
+        current = await connection.run_sync(lambda one: MigrationContext.configure(one).get_current_revision())
+    known = [script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()]
+    return current, known[::-1]
 
 
 async def upgrade(database: Database) -> None:

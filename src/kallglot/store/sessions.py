@@ -64,7 +64,7 @@ class SqlSessions:
         """The organisation's row is locked until the transaction ends, so that two creations at once cannot both be the
         last that the plan allows; SQLite has one writer anyway."""
         await self._connection.execute(
-            select(organizations.c.id).where(organizations.c.id == organization_id).with_for_update()
+            select(organizations.c.id).where(organizations.c.id == organization_id).with_for_update(key_share=True)
         )
         counted = await self._connection.execute(
             select(func.count())

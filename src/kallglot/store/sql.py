@@ -9,16 +9,22 @@ from cryptography.fernet import Fernet
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.store.accounts import SqlApiKeys, SqlOrganizations
+from kallglot.store.analyses import SqlAnalyses
 from kallglot.store.audit import SqlAudit
 from kallglot.store.calls import SqlCallRows
 from kallglot.store.connections import SqlConnections
 from kallglot.store.database import Database
 from kallglot.store.events import SqlEvents
 from kallglot.store.idempotency import SqlIdempotency
+from kallglot.store.ledgers import SqlLedgers
 from kallglot.store.migrate import upgrade
 from kallglot.store.numbers import SqlPhoneNumbers
+from kallglot.store.payments import SqlPayments
+from kallglot.store.privacy import SqlPrivacy
 from kallglot.store.recordings import SqlRecordings
 from kallglot.store.sessions import SqlSessions, SqlTurns
+from kallglot.store.usage import SqlUsageLedger
+from kallglot.store.webhook_log import SqlWebhookLog
 from kallglot.store.webhooks import SqlWebhookEndpoints
 
 
@@ -32,10 +38,16 @@ class SqlUnitOfWork:
         self.connections = SqlConnections(connection, cipher)
         self.phone_numbers = SqlPhoneNumbers(connection)
         self.calls = SqlCallRows(connection)
+        self.analyses = SqlAnalyses(connection)
         self.audit = SqlAudit(connection)
+        self.usage = SqlUsageLedger(connection)
+        self.ledgers = SqlLedgers(connection)
+        self.payments = SqlPayments(connection)
         self.events = SqlEvents(connection)
         self.webhook_endpoints = SqlWebhookEndpoints(connection, cipher)
+        self.webhook_log = SqlWebhookLog(connection)
         self.idempotency = SqlIdempotency(connection, cipher)
+        self.privacy = SqlPrivacy(connection, cipher)
 
 
 class SqlStore:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
     true,
 )
@@ -78,8 +79,11 @@ organizations = Table(
     Column("period_start", Moment),
     Column("period_end", Moment),
     Column("subscription", String(20)),
+    Column("period_paid", Boolean, nullable=False, server_default=false()),
     Column("subscription_changed_at", Moment),
+    Column("subscription_created_at", Moment),
     Column("payment_customer", String(100)),
+    Column("payment_subscription", String(100)),
     Column("policy", Document),
     Column("webhook_secret", LargeBinary),
     Column("previous_webhook_secret", LargeBinary),
@@ -98,6 +102,9 @@ credit_ledger = Table(
     Column("reference", String(80), nullable=False),
     Column("balance_after", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("plan_amount", Integer, nullable=False, server_default="0"),
+    Column("mode", String(40)),
+    Column("api_key_id", String(40)),
     Index("uq_credit_ledger_reference", "organization_id", "reason", "reference", unique=True),
     Index(None, "organization_id", "id"),
 )
@@ -130,8 +137,17 @@ payments = Table(
     Column("organization_id", String(40)),
     Column("outcome", String(200), nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("customer", String(100)),
+    Column("notice", Document),
+    Index(
+        "ix_payments_waiting",
+        "customer",
+        sqlite_where=text("notice IS NOT NULL"),
+        postgresql_where=text("notice IS NOT NULL"),
+    ),
 )
-"""What a payment provider told, by its own id of the event: each is acted on once."""
+"""What a payment provider told, by its own id of the event: each is acted on once. ``notice`` is kept while nobody
+knows whose ``customer`` it is (:class:`kallglot.billing.notices.Notice`)."""
 
 audit_log = Table(
     "audit_log",
@@ -146,6 +162,7 @@ audit_log = Table(
     Column("created_at", Moment, nullable=False),
     Index(None, "organization_id", "id"),
 )
+"""Append-only, as the ledgers are."""
 
 api_keys = Table(
     "api_keys",
@@ -161,6 +178,7 @@ api_keys = Table(
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
     Column("last_used_at", Moment),
+    Column("replaced_by", String(40)),
     Index(None, "organization_id", "id"),
 )
 
@@ -336,6 +354,7 @@ events = Table(
     Column("created_at", Moment, nullable=False),
     Index(None, "organization_id", "livemode", "id"),
     Index(None, "session_id"),
+    Index(None, "organization_id", "created_at"),
 )
 
 webhook_endpoints = Table(
@@ -360,10 +379,13 @@ webhook_endpoints = Table(
     Column("resting_until", Moment),
     Column("lease_owner", String(64)),
     Column("lease_until", Moment),
+    Column("deleted", Boolean, nullable=False, server_default=false()),
     Index(None, "organization_id", "livemode", "id"),
+    Index("ix_webhook_endpoints_deleted", "id", sqlite_where=text("deleted"), postgresql_where=text("deleted")),
 )
 """``session_id`` where it is a session's own ``webhook_url``: it gets that session's events, signed with the
-organisation's secret, and is not listed. The secrets are encrypted; ``failures`` counts since the last success."""
+organisation's secret, and is not listed. The secrets are encrypted; ``failures`` counts since the last success.
+``deleted``: it is there for nobody any more, until its deliveries are taken away."""
 
 webhook_deliveries = Table(
     "webhook_deliveries",
@@ -387,8 +409,17 @@ webhook_deliveries = Table(
         sqlite_where=text("status = 'pending'"),
         postgresql_where=text("status = 'pending'"),
     ),
+    Index(
+        "ix_webhook_deliveries_due",
+        "endpoint_id",
+        "next_attempt_at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    sqlite_autoincrement=True,
 )
-"""``sequence`` orders them by creation; ``log`` holds the last attempts (:class:`kallglot.webhooks.model.Attempt`)."""
+"""``sequence`` orders them by creation, and none is given twice; ``log`` holds the last attempts
+(:class:`kallglot.webhooks.model.Attempt`)."""
 
 analyses = Table(
     "analyses",
@@ -402,6 +433,7 @@ analyses = Table(
     Column("include", Document, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("api_key_id", String(40)),
+    Column("call_id", String(40)),
     Column("result", Document),
     Column("error", String(500)),
     Column("completed_at", Moment),
@@ -432,5 +464,20 @@ idempotency = Table(
     Column("status", Integer),
     Column("body", LargeBinary),
     Column("completed_at", Moment),
+    Column("session_id", String(40)),
     Index(None, "completed_at"),
+    Index(None, "session_id"),
 )
+"""``session_id`` is the session that the answer, which is encrypted, tells of."""
+
+removals = Table(
+    "removals",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("session_id", String(40), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Index(None, "due_at"),
+)
+"""What is left of sessions that were deleted: files that have to go, of a recording on its shelf, or of the session
+itself (``id`` is its own) on whichever machine has its tracks."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import zip_longest
 from typing import Final
 
 Address = IPv4Address | IPv6Address
@@ -52,14 +53,23 @@ def allowed(address: Address, exceptions: Iterable[Network]) -> bool:
 
 
 def chosen(found: Sequence[str], exceptions: Iterable[Network], *, public: bool = True) -> str | None:
-    """The address to connect to, of those that a name leads to; None where any of them is forbidden: a name that leads
-    to both is a trap. ``public`` False: to the exceptions only."""
+    """The first of :func:`in_turn`; None where there is none."""
+    return next(iter(in_turn(found, exceptions, public=public)), None)
+
+
+def in_turn(found: Sequence[str], exceptions: Iterable[Network], *, public: bool = True) -> list[str]:
+    """The addresses to connect to, one after the other, of those that a name leads to: IPv6 and IPv4 by turns, as only
+    one of them may work (RFC 8305, 4). No one where any is forbidden: a name that leads to both is a trap.
+    ``public`` False: to the exceptions only."""
     exceptions = tuple(exceptions)
     may = allowed if public else _excepted
-    addresses = [ip_address(text.partition("%")[0]) for text in found]
-    if not addresses or not all(may(address, exceptions) for address in addresses):
-        return None
-    return str(addresses[0])
+    addresses = list(dict.fromkeys(ip_address(text.partition("%")[0]) for text in found))
+    if not all(may(address, exceptions) for address in addresses):
+        return []
+    like_the_first = [one for one in addresses if one.version == addresses[0].version]
+    others = [one for one in addresses if one.version != addresses[0].version]
+    pairs = zip_longest(like_the_first, others)
+    return [str(one) for pair in pairs for one in pair if one is not None]
 
 
 def _excepted(address: Address, exceptions: Iterable[Network]) -> bool:

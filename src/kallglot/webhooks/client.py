@@ -1,133 +1,182 @@
-"""HTTP to addresses that customers name: to public ones only, checked at the one really connected to, on every request;
-no redirects, no proxies, bounded in time and size."""
+"""HTTP to addresses that customers name: to public ones only, checked at the one really connected to, whenever one is;
+no redirects, no proxies, no cookies, bounded in time and size."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
+import functools
 import ssl
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
+from urllib.parse import urlsplit
 
-import httpcore
+from kallglot.webhooks.addresses import Network, in_turn
+from kallglot.webhooks.connections import CONNECT_SECONDS, Connection, Stale
+from kallglot.webhooks.http1 import MOST_BYTES, Answer, BadAnswer
+from kallglot.webhooks.names import Names, UnknownName
+from kallglot.webhooks.urls import Place, read
 
-from kallglot.webhooks.addresses import Network, chosen
+IDLE_SECONDS: Final = 15.0
+MOST_IDLE: Final = 256
+MOST_ADDRESSES: Final = 3
+"""Of a name that leads to several, those that are tried."""
+NEXT_SECONDS: Final = 2.0
+"""So long one of them has, if there is another."""
 
-CONNECT_SECONDS: Final = 5.0
-MOST_BYTES: Final = 64 * 1024
-_PORTS: Final = frozenset((443, 8443))
+__all__ = ["MOST_BYTES", "Answer", "SafeClient", "Unreachable"]
 
 
 class Unreachable(Exception):
     """In words that may be shown to the customer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
 class SafeClient:
     """``exceptions`` are networks that an operator allows; to them http and any port may be used too."""
 
-    def __init__(self, exceptions: Iterable[Network] = ()) -> None:
+    def __init__(self, exceptions: Iterable[Network] = (), names: Names | None = None) -> None:
         self._exceptions = tuple(exceptions)
-        self._pools: dict[bool, httpcore.AsyncConnectionPool] = {}
+        self._names = names or Names()
+        self._idle: OrderedDict[Connection, Place] = OrderedDict()
+        """Those that were used last are last."""
+        self._of: dict[Place, list[Connection]] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> Answer:
         """Raises :class:`Unreachable`."""
-        try:
-            parsed = httpcore.URL(url)
-        except (ValueError, TypeError):
-            raise Unreachable("The URL cannot be read.") from None
-        if parsed.scheme not in (b"https", b"http") or not parsed.host:
-            raise Unreachable("An https URL is expected.")
-        usual = parsed.scheme == b"https" and (parsed.port or 443) in _PORTS
-        if not usual and not self._exceptions:
+        place, head = _read(url)
+        if not place.usual and not self._exceptions:
             raise Unreachable("An https URL on port 443 or 8443 is expected.")
-        # httpcore adds neither of them to a request that is made by hand.
-        own = {"host": _host(parsed).decode(), "content-length": str(len(body))}
-        sent = {**own, "user-agent": "Kallglot", "content-type": "application/json", **headers}
-        request = httpcore.Request(
-            "POST",
-            parsed,
-            headers=[(name.encode(), value.encode()) for name, value in sent.items()],
-            content=body,
-            extensions={"timeout": dict.fromkeys(("read", "write", "pool"), timeout_s) | {"connect": CONNECT_SECONDS}},
-        )
+        request = _request(head, body, headers)
         try:
             async with asyncio.timeout(timeout_s):
-                response = await self._connections(usual).handle_async_request(request)
-                try:
-                    return Answer(response.status, _headers(response), await _read(response))
-                finally:
-                    await response.aclose()
+                return await self._exchange(place, request)
         except TimeoutError:
             raise Unreachable(f"There was no answer within {timeout_s:g} s.") from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
-            raise Unreachable(f"The connection failed: {type(error).__name__}.") from None
+        except BadAnswer as error:
+            raise Unreachable(str(error)) from None
+        except ssl.SSLCertVerificationError as error:
+            raise Unreachable(f"The connection failed: its certificate is not valid: {error.verify_message}.") from None
+        except OSError as error:
+            raise Unreachable(f"The connection failed: {_why(error)}.") from None
 
     async def close(self) -> None:
-        for pool in self._pools.values():
-            await pool.aclose()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+        self._of.clear()
 
-    def _connections(self, public: bool) -> httpcore.AsyncConnectionPool:
-        if public not in self._pools:
-            self._pools[public] = httpcore.AsyncConnectionPool(
-                ssl_context=ssl.create_default_context(),
-                max_connections=100,
-                keepalive_expiry=15,
-                network_backend=_Checked(self._exceptions, public),
-            )
-        return self._pools[public]
+    async def _exchange(self, place: Place, request: bytes) -> Answer:
+        # One that was idle may be closed by now, which says nothing of the server: another is asked, at last a new one.
+        while True:
+            kept = self._take(place)
+            connection = await self._connect(place) if kept is None else kept
+            try:
+                answer = await connection.exchange(request)
+            except Stale:
+                if kept is None:
+                    raise BadAnswer("The connection failed: it was closed at once.") from None
+                continue
+            if connection.usable:
+                self._keep(connection, place)
+            else:
+                connection.close()
+            return answer
 
-
-class _Checked(httpcore.AsyncNetworkBackend):
-    """Looks a name up itself and connects to what it found: a name that changes in between changes nothing."""
-
-    def __init__(self, exceptions: tuple[Network, ...], public: bool) -> None:
-        self._exceptions = exceptions
-        self._public = public
-        self._real = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Any = None,
-    ) -> httpcore.AsyncNetworkStream:
+    async def _connect(self, place: Place) -> Connection:
+        """Looks the name up itself and connects to what it found: a name that changes in between changes nothing."""
         try:
-            async with asyncio.timeout(timeout):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise Unreachable("The name of the host leads nowhere.") from None
-        address = chosen([str(entry[4][0]) for entry in found], self._exceptions, public=self._public)
-        if address is None:
+            found = await self._names.addresses(place.host)
+        except UnknownName as error:
+            raise Unreachable(str(error)) from None
+        addresses = in_turn(found, self._exceptions, public=place.usual)[:MOST_ADDRESSES]
+        if not addresses:
             raise Unreachable("The host has an address that nothing is sent to: it is not public.")
-        return await self._real.connect_tcp(address, port, timeout, local_address, socket_options)
+        if place.tls and self._tls is None:
+            self._tls = await asyncio.to_thread(ssl.create_default_context)
+        tls = self._tls if place.tls else None
+        while True:
+            address = addresses.pop(0)
+            within_s = NEXT_SECONDS if addresses else CONNECT_SECONDS
+            try:
+                return await Connection.open(address, place.port, place.host, tls, within_s)
+            except ssl.SSLError:
+                # Somebody is there.
+                raise
+            except OSError as error:
+                if addresses:
+                    continue
+                if isinstance(error, TimeoutError):
+                    raise Unreachable("The connection failed: nobody took it in time.") from None
+                raise
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    def _take(self, place: Place) -> Connection | None:
+        kept = self._of.get(place)
+        while kept:
+            connection = kept.pop()
+            if not kept:
+                del self._of[place]
+            del self._idle[connection]
+            if connection.usable:
+                return connection
+            connection.close()
+        return None
+
+    def _keep(self, connection: Connection, place: Place) -> None:
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle[connection] = place
+        self._of.setdefault(place, []).append(connection)
+        if len(self._idle) > MOST_IDLE:
+            self._drop(next(iter(self._idle)))
+        if self._sweep is None:
+            self._sweep = loop.call_later(IDLE_SECONDS, self._swept)
+
+    def _swept(self) -> None:
+        self._sweep = None
+        loop = asyncio.get_running_loop()
+        over = loop.time() - IDLE_SECONDS
+        for connection in [one for one in self._idle if one.idle_since <= over or not one.usable]:
+            self._drop(connection)
+        if self._idle:
+            self._sweep = loop.call_later(IDLE_SECONDS, self._swept)
+
+    def _drop(self, connection: Connection) -> None:
+        place = self._idle.pop(connection)
+        self._of[place].remove(connection)
+        if not self._of[place]:
+            del self._of[place]
+        connection.close()
 
 
-async def _read(response: httpcore.Response) -> bytes:
-    body = b""
-    async for part in response.aiter_stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise Unreachable(f"The answer is larger than {MOST_BYTES} bytes.")
-    return body
+@functools.lru_cache(4096)
+def _read(url: str) -> tuple[Place, str]:
+    """Where a URL leads, and how the request begins. Raises :class:`Unreachable`."""
+    try:
+        place = read(url)
+    except ValueError as error:
+        raise Unreachable(f"The URL cannot be used: {error}.") from None
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    named = f"[{place.host.partition('%')[0]}]" if ":" in place.host else place.host
+    named = named if parts.port is None else f"{named}:{parts.port}"
+    return place, f"POST {target} HTTP/1.1\r\nhost: {named}\r\n"
 
 
-def _host(url: httpcore.URL) -> bytes:
-    host = b"[%b]" % url.host if b":" in url.host else url.host
-    return host if url.port is None else b"%b:%d" % (host, url.port)
+def _request(head: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    sent = {"user-agent": "Kallglot", "content-type": "application/json", "accept": "*/*", **headers}
+    lines = [f"{name}: {value}\r\n" for name, value in sent.items()]
+    if any("\r" in line[:-2] or "\n" in line[:-2] for line in lines):
+        raise ValueError("a header has one line")
+    return f"{head}content-length: {len(body)}\r\n{''.join(lines)}\r\n".encode("latin-1") + body
 
 
-def _headers(response: httpcore.Response) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+def _why(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "it was refused"
+    if isinstance(error, ssl.SSLError):
+        return "TLS did not come about"
+    return type(error).__name__

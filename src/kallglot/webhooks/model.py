@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from kallglot.clock import iso
-from kallglot.ids import WEBHOOK_ENDPOINT, new_id
+from kallglot.ids import EVENT, WEBHOOK_ENDPOINT, new_id
 from kallglot.outbox import Event
 from kallglot.session.model import Session
 
@@ -114,6 +114,25 @@ def of_session(session: Session) -> Endpoint | None:
         session.created_at,
         session_id=session.id,
     )
+
+
+def told_of_disabled(one: Endpoint, reason: DisabledReason, now: datetime) -> Event:
+    """For the organisation's other endpoints."""
+    data = {
+        "id": one.id,
+        "object": "webhook_endpoint",
+        "url": one.url,
+        "description": one.description,
+        "events": list(one.events),
+        "session_id": one.session_id,
+        "status": "disabled",
+        "disabled_reason": reason,
+        "disabled_at": iso(now),
+        "livemode": one.livemode,
+        "created_at": iso(one.created_at),
+    }
+    kind = "webhook_endpoint.disabled"
+    return Event(new_id(EVENT), one.organization_id, one.livemode, None, kind, {"data": data}, now)
 
 
 def envelope(event: Event) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Final
 from kallglot.speech.engines.moonshine_model import model_folder
 from kallglot.speech.engines.silero import WINDOW, model_file
 from kallglot.speech.host import SILENT_SECONDS, EngineHost
-from kallglot.speech.types import EngineError, RecognizerEvent, RecognizerOptions, RecognizerStream
+from kallglot.speech.types import EngineError, Processes, RecognizerEvent, RecognizerOptions, RecognizerStream
 
 _WORKER: Final = ("-m", "kallglot.speech.engines.recognition_worker")
 
@@ -33,6 +33,10 @@ class MoonshineRecognizer:
     def pids(self) -> list[int]:
         """The child processes."""
         return self._host.pids
+
+    @property
+    def processes(self) -> Processes:
+        return self._host.processes
 
     def missing(self) -> str | None:
         if model_folder(self._model_dir) is None:

@@ -12,7 +12,16 @@ branch_labels = None
 depends_on = None
 
 document = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-LEDGERS = ("credit_ledger", "usage_ledger")
+LEDGERS = ("credit_ledger", "usage_ledger", "audit_log")
+_USED_BEFORE = """
+    INSERT INTO usage_ledger (organization_id, livemode, session_id, mode, api_key_id, session_ms, translation_ms,
+                              ai_agent_ms, session_created_at, ended_at)
+    SELECT organization_id, livemode, id, mode, api_key_id, CAST(ROUND(session_seconds * 1000) AS BIGINT),
+           CAST(ROUND(translation_seconds * 1000) AS BIGINT), CAST(ROUND(ai_agent_seconds * 1000) AS BIGINT),
+           created_at, ended_at
+    FROM sessions WHERE status = 'ended' AND session_seconds IS NOT NULL AND ended_at IS NOT NULL
+    ORDER BY ended_at
+"""
 
 
 def upgrade() -> None:
@@ -24,7 +33,16 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.String(length=40), nullable=True),
         sa.Column("outcome", sa.String(length=200), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("customer", sa.String(length=100), nullable=True),
+        sa.Column("notice", document, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payments")),
+    )
+    op.create_index(
+        "ix_payments_waiting",
+        "payments",
+        ["customer"],
+        sqlite_where=sa.text("notice IS NOT NULL"),
+        postgresql_where=sa.text("notice IS NOT NULL"),
     )
     op.create_table(
         "audit_log",
@@ -77,6 +95,7 @@ def upgrade() -> None:
         sa.Column("include", document, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("api_key_id", sa.String(length=40), nullable=True),
+        sa.Column("call_id", sa.String(length=40), nullable=True),
         sa.Column("result", document, nullable=True),
         sa.Column("error", sa.String(length=500), nullable=True),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
@@ -114,6 +133,7 @@ def upgrade() -> None:
         sa.Column("resting_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_owner", sa.String(length=64), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deleted", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name=op.f("fk_webhook_endpoints_organization_id_organizations")
         ),
@@ -127,6 +147,13 @@ def upgrade() -> None:
         op.f("ix_webhook_endpoints_organization_id_livemode_id"),
         "webhook_endpoints",
         ["organization_id", "livemode", "id"],
+    )
+    op.create_index(
+        "ix_webhook_endpoints_deleted",
+        "webhook_endpoints",
+        ["id"],
+        sqlite_where=sa.text("deleted"),
+        postgresql_where=sa.text("deleted"),
     )
     op.create_table(
         "webhook_deliveries",
@@ -151,6 +178,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("sequence", name=op.f("pk_webhook_deliveries")),
         sa.UniqueConstraint("id", name=op.f("uq_webhook_deliveries_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_webhook_deliveries_endpoint_id_id"), "webhook_deliveries", ["endpoint_id", "id"])
     op.create_index(op.f("ix_webhook_deliveries_event_id"), "webhook_deliveries", ["event_id"])
@@ -162,14 +190,28 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'pending'"),
     )
     op.create_index(
+        "ix_webhook_deliveries_due",
+        "webhook_deliveries",
+        ["endpoint_id", "next_attempt_at"],
+        sqlite_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.create_index(
         "uq_credit_ledger_reference", "credit_ledger", ["organization_id", "reason", "reference"], unique=True
     )
+    op.add_column("credit_ledger", sa.Column("plan_amount", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("credit_ledger", sa.Column("mode", sa.String(length=40), nullable=True))
+    op.add_column("credit_ledger", sa.Column("api_key_id", sa.String(length=40), nullable=True))
+    op.execute(_USED_BEFORE)
     op.add_column("organizations", sa.Column("plan_credits", sa.Integer(), server_default="0", nullable=False))
     op.add_column("organizations", sa.Column("period_start", sa.DateTime(timezone=True), nullable=True))
     op.add_column("organizations", sa.Column("period_end", sa.DateTime(timezone=True), nullable=True))
     op.add_column("organizations", sa.Column("subscription", sa.String(length=20), nullable=True))
     op.add_column("organizations", sa.Column("subscription_changed_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("organizations", sa.Column("subscription_created_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("organizations", sa.Column("period_paid", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("organizations", sa.Column("payment_customer", sa.String(length=100), nullable=True))
+    op.add_column("organizations", sa.Column("payment_subscription", sa.String(length=100), nullable=True))
     op.add_column("organizations", sa.Column("policy", document, nullable=True))
     op.add_column("organizations", sa.Column("webhook_secret", sa.LargeBinary(), nullable=True))
     op.add_column("organizations", sa.Column("previous_webhook_secret", sa.LargeBinary(), nullable=True))
@@ -177,6 +219,19 @@ def upgrade() -> None:
         "organizations", sa.Column("previous_webhook_secret_until", sa.DateTime(timezone=True), nullable=True)
     )
     op.create_index("uq_organizations_payment_customer", "organizations", ["payment_customer"], unique=True)
+    op.add_column("api_keys", sa.Column("replaced_by", sa.String(length=40), nullable=True))
+    op.create_table(
+        "removals",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_removals")),
+    )
+    op.create_index(op.f("ix_removals_due_at"), "removals", ["due_at"])
+    op.create_index(op.f("ix_events_organization_id_created_at"), "events", ["organization_id", "created_at"])
+    op.add_column("idempotency", sa.Column("session_id", sa.String(length=40), nullable=True))
+    op.create_index(op.f("ix_idempotency_session_id"), "idempotency", ["session_id"])
     op.add_column("sessions", sa.Column("redaction", document, nullable=True))
     op.add_column("sessions", sa.Column("transcript_deleted_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(op.f("ix_sessions_organization_id_ended_at"), "sessions", ["organization_id", "ended_at"])

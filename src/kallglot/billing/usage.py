@@ -1,0 +1,61 @@
+"""What was used, added up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+GROUPS: Final = ("day", "mode", "api_key")
+LONGEST_DAYS: Final = 366
+MOST_ROWS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFilter:
+    """``start`` inclusive, ``end`` exclusive."""
+
+    organization_id: str
+    livemode: bool
+    start: datetime
+    end: datetime
+    group_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """``day`` is ``2026-03-26``, in UTC. None where it is not grouped by, or where there is none: a session that a call
+    made has no key."""
+
+    day: str | None = None
+    mode: str | None = None
+    api_key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Whole milliseconds, so that sums are exact. ``credits`` is what was taken less what was given back."""
+
+    sessions: int = 0
+    session_ms: int = 0
+    translation_ms: int = 0
+    ai_agent_ms: int = 0
+    credits: int = 0
+
+    def __add__(self, other: Used) -> Used:
+        return Used(
+            self.sessions + other.sessions,
+            self.session_ms + other.session_ms,
+            self.translation_ms + other.translation_ms,
+            self.ai_agent_ms + other.ai_agent_ms,
+            self.credits + other.credits,
+        )
+
+
+def added_up(lines: Iterable[tuple[Group, Used]]) -> list[tuple[Group, Used]]:
+    """One for each group, in the order of day, mode and key."""
+    found: dict[Group, Used] = {}
+    for group, used in lines:
+        found[group] = found.get(group, Used()) + used
+    return sorted(found.items(), key=lambda one: (one[0].day or "", one[0].mode or "", one[0].api_key_id or ""))
