@@ -111,6 +111,8 @@ def doctor(
         "KALLGLOT_PORT": "0",
         "KALLGLOT_SCRIPTED_ENGINES": str(scripted(folder)),
         "COLUMNS": "300",
+        # Where nothing can be written, what Python compiles would be written half, and stay.
+        "PYTHONDONTWRITEBYTECODE": "1",
         **settings,
     }
     environment = {name: one for name, one in environment.items() if one}
