@@ -246,9 +246,10 @@ async def test_twenty_calls_come_back_after_a_restart(server: ServerProcess, twi
             assert ended["status"] == "ended"
             turns = (await rest.get(f"/v1/sessions/{session['id']}/transcript")).json()["turns"]
             assert len(turns) == 2, turns
+            calls_of = f"/v1/sessions/{session['id']}/calls"
             async with asyncio.timeout(30):
                 # What the carrier tells of the end comes when it comes.
-                while (await rest.get(f"/v1/sessions/{session['id']}/calls")).json()["data"][0]["status"] != "completed":
+                while (await rest.get(calls_of)).json()["data"][0]["status"] != "completed":  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
 
 
