@@ -1,7 +1,8 @@
 """The composition root: reads the settings, builds everything, owns start-up and shutdown.
 
-Start-up: migrations, default organisation, engines, sessions that an earlier process left, then the port. Shutdown, on
-SIGTERM or SIGINT: no new work, 1001 to open streams with what was said until then transcribed, then engines and store.
+Start-up: the port (who asks now waits), migrations, default organisation, engines, sessions that an earlier process
+left. Shutdown, on SIGTERM or SIGINT: no new work, 1001 to open streams with what was said until then transcribed, then
+engines and store.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import uvicorn
 import uvloop
@@ -145,7 +147,8 @@ class Node:
         )
         tokens = StreamTokens(secrets.derive(deployment.master, "stream tokens"), deployment.clock)
         calls = SqlCalls(deployment.store.database, deployment.store.cipher)
-        reception = Reception(calls, journal, deployment.clock, settings.stream_base_url)
+        self._runner = Runner(settings.data_dir)
+        reception = Reception(calls, journal, deployment.clock, settings.stream_base_url, self._runner.name)
         self.door = StreamDoor(self.switchboard, tokens, deployment.clock, reception)
         self._desk = open_desk(
             calls,
@@ -160,7 +163,6 @@ class Node:
         )
         reception.lost = self._desk.stream_lost
         self._asking = SafeClient(networks(settings.webhook_allowed_networks))
-        self._runner = Runner(settings.data_dir)
         self._delivering = SafeClient(networks(settings.webhook_allowed_networks))
         database = deployment.store.database
         self._deliveries = SqlDeliveries(database, deployment.store.cipher)
@@ -248,6 +250,7 @@ class Node:
         await self.switchboard.start()
         await self.courier.start()
         await self.analyst.start()
+        self._desk.back(self._runner.name)
         self._observer.verdict = await self._observer.look(None)
 
     async def watch(self) -> None:
@@ -360,6 +363,7 @@ async def _serve(settings: Settings, announce_key: Callable[[str], None]) -> int
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                backlog=_BACKLOG,
                 server_header=False,
                 date_header=True,
                 timeout_graceful_shutdown=3,
@@ -384,11 +388,16 @@ class _Server(uvicorn.Server):
         yield
 
 
+_BACKLOG: Final = 2048
+
+
 def _listen(host: str, port: int) -> socket.socket:
-    """Binds first: a port that is taken is said before migrations run and engines load."""
+    """First of all: a port that is taken is said before migrations run and engines load, and whoever asks meanwhile, as
+    the carrier of a call that a restart cut, waits for the answer instead of being refused."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((host, port))
+    listening.listen(_BACKLOG)
     listening.set_inheritable(False)
     return listening

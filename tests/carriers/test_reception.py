@@ -110,7 +110,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     journal = SqlJournal(store)
     await journal.start()
     calls = SqlCalls(store.database, store.cipher)
-    made = Desk(store, journal, clock, calls, Reception(calls, journal, clock, "wss://media.example.com"))
+    made = Desk(store, journal, clock, calls, Reception(calls, journal, clock, "wss://media.example.com", "process"))
     made.reception.lost = made.lost.append
     yield made
     await journal.close()
@@ -395,7 +395,7 @@ async def test_a_plain_origin_is_signed_as_wss(desk: Desk) -> None:
     owner = await desk.organization()
     through = await desk.connection(owner)
     of = await desk.session(owner, routing={"connection_id": through.id})
-    plain = Reception(desk.calls, desk.journal, desk.clock, "ws://media.example.com")
+    plain = Reception(desk.calls, desk.journal, desk.clock, "ws://media.example.com", "process")
     start = CarrierStart("twilio", "MZ1", SID)
     assert (await plain.arrives(of.id, start, signed(of.id), "ok")).call_id
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from kallglot.session.switchboard import Switchboard
 from kallglot.session.tokens import StreamTokens
 from kallglot.work import Observe, unobserved
 
+log = logging.getLogger(__name__)
+
 _TWILIO: Final = re.compile(r"^https://api(\.[a-z0-9-]+)*\.twilio\.com")
 
 
@@ -37,11 +40,23 @@ class Desk:
     chores: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def back(self, process: str) -> None:
+        """``process`` runs again, and listens."""
+        self._chore(self.exchange.rejoin_all(process), "rejoin")
+
     def stream_lost(self, call_id: str) -> None:
         if not self.closing.is_set():
-            task = asyncio.create_task(self.exchange.rejoin(call_id), name=f"{call_id}-rejoin")
-            self.chores.add(task)
-            task.add_done_callback(self.chores.discard)
+            self._chore(self.exchange.rejoin(call_id), f"{call_id}-rejoin")
+
+    def _chore(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self.chores.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.chores.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s failed", task.get_name(), exc_info=error)
 
     async def close(self) -> None:
         self.closing.set()

@@ -28,9 +28,11 @@ from kallglot.session.tokens import StreamTokens
 
 log = logging.getLogger(__name__)
 
-RESUME_PAUSE_SECONDS: Final = 8
-"""Before a carrier asks what comes next when a stream has ended: as long as a restart takes. A request that fails ends
-the call, and a stream that was cut while we are here is not waited for so long."""
+RESUME_PAUSE_SECONDS: Final = 20
+"""Before a carrier asks what comes next when a stream has ended: longer than a restart takes, as a request that fails
+ends the call. Nobody waits for so long where the carrier's REST API can be asked: we do that as soon as we are here."""
+REJOINED_AT_ONCE: Final = 8
+"""Carriers limit how often they are asked."""
 UNCLEAR: Final = "unclear"
 """As a hang-up cause: it may have been placed."""
 LOST_SECONDS: Final = 1.0
@@ -246,6 +248,16 @@ class Exchange:
             await self.restream(call)
         except CarrierError as error:
             log.warning("call %s lost its stream and gets no other: %s", call.id, error.brief)
+
+    async def rejoin_all(self, process: str) -> None:
+        """The streams that ``process`` had ended with it, and now it is back."""
+        slots = asyncio.Semaphore(REJOINED_AT_ONCE)
+
+        async def rejoin(call: Call) -> None:
+            async with slots:
+                await self.rejoin(call.id)
+
+        await asyncio.gather(*(rejoin(call) for call in await self.calls.streamed_to(process)))
 
     async def session_ended(self, session: Session) -> None:
         """Hangs up what is still on: the session that it was for is over."""

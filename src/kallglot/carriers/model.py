@@ -70,7 +70,8 @@ class Call:
     order: int = 0
     """Of the last status that was taken: carriers' callbacks overtake each other."""
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the call was asked to be: timeout, digits to send, machine detection, a transfer that is under way."""
+    """What the call was asked to be: timeout, digits to send, machine detection, a transfer that is under way; and the
+    process that had its stream last."""
 
     @property
     def over(self) -> bool:

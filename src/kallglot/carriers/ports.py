@@ -31,6 +31,10 @@ class Calls(Protocol):
         """Oldest first."""
         ...
 
+    async def streamed_to(self, process: str) -> Sequence[Call]:
+        """Calls of a connection, in progress, whose last stream ``process`` had."""
+        ...
+
     async def change(self, call_id: str, change: Change) -> Call | None:
         """Runs ``change`` while nobody else can change the call, stores what it gives, and answers with the call as it
         is then; None where there is no such call. What ``change`` raises is passed on, and nothing is stored."""

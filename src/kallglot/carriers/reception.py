@@ -33,10 +33,11 @@ class Sessions(Protocol):
 
 
 class Reception:
-    """``stream_origin`` is the ``wss://`` origin at which carriers reach streams."""
+    """``stream_origin`` is the ``wss://`` origin at which carriers reach streams; ``process`` is who gets them."""
 
-    def __init__(self, calls: Calls, sessions: Sessions, clock: Clock, stream_origin: str) -> None:
+    def __init__(self, calls: Calls, sessions: Sessions, clock: Clock, stream_origin: str, process: str) -> None:
         self._calls = calls
+        self._process = process
         self._sessions = sessions
         self._clock = clock
         self._origin = stream_origin.replace("ws://", "wss://", 1)
@@ -72,7 +73,8 @@ class Reception:
     async def joined(self, arrival: Arrival, participant_id: str) -> None:
         def change(call: Call) -> tuple[Call, Sequence[Event]] | None:
             now = self._clock.now()
-            after = replace(call, participant_id=participant_id, answered_at=call.answered_at or now)
+            details = {**call.details, "process": self._process}
+            after = replace(call, participant_id=participant_id, answered_at=call.answered_at or now, details=details)
             if not call.over or call.connection_id is None:
                 # Without a connection nobody but its streams tells of a call; a new one says that it goes on.
                 after = replace(after, status="in_progress", ended_at=None, hangup_cause=None)

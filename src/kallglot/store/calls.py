@@ -62,6 +62,15 @@ class SqlCallRows:
     async def live(self, session_id: str) -> list[Call]:
         return await self._all(select(calls).where(calls.c.session_id == session_id, calls.c.status.not_in(OVER)))
 
+    async def streamed_to(self, process: str) -> list[Call]:
+        return await self._all(
+            select(calls).where(
+                calls.c.status == "in_progress",
+                calls.c.connection_id.is_not(None),
+                calls.c.details["process"].as_string() == process,
+            )
+        )
+
     async def save(self, call: Call, events: Sequence[Event] = ()) -> None:
         await self._connection.execute(update(calls).where(calls.c.id == call.id).values(asdict(call)))
         await self._events.add(events)

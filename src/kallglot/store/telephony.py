@@ -39,6 +39,10 @@ class SqlCalls:
         async with self._database.read() as connection:
             return await SqlCallRows(connection).of_session(session_id)
 
+    async def streamed_to(self, process: str) -> list[Call]:
+        async with self._database.read() as connection:
+            return await SqlCallRows(connection).streamed_to(process)
+
     async def live(self, session_id: str) -> list[Call]:
         """Those that are not over, oldest first."""
         async with self._database.read() as connection:
