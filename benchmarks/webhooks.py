@@ -300,7 +300,7 @@ def main() -> int:
     parser.add_argument("--per-second", type=float, default=PER_SECOND, help="requests to the API")
     parser.add_argument("--database", default=None, help="postgresql://…; SQLite otherwise")
     options = parser.parse_args()
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     settings = {} if options.database is None else {"KALLGLOT_DATABASE_URL": options.database}
     os.environ.setdefault("KALLGLOT_LOG_LEVEL", "warning")
     with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.databases import migrate
 
 
 class Postgres:
@@ -21,6 +22,7 @@ class Postgres:
         self._bin = _binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="kallglot-pg-"))
         self._as: list[str] = []
+        self._template: str | None = None
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres" if _exists("postgres") else "nobody")
             os.chown(self._folder, user.pw_uid, user.pw_gid)
@@ -42,10 +44,21 @@ class Postgres:
 
     async def fresh(self) -> str:
         """The URL of a new, empty database."""
+        return await self._create("template1")
+
+    async def migrated(self) -> str:
+        """The URL of a new database at the newest version."""
+        if self._template is None:
+            url = await self.fresh()
+            await migrate(url)
+            self._template = url.partition("@/")[2].partition("?")[0]
+        return await self._create(self._template)
+
+    async def _create(self, template: str) -> str:
         name = f"t{uuid.uuid4().hex}"
         admin = await asyncpg.connect(host=str(self._folder), user="kallglot", database="postgres")
         try:
-            await admin.execute(f'CREATE DATABASE "{name}"')
+            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         finally:
             await admin.close()
         return self.url(name)

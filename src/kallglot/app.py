@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 import uvloop
@@ -26,7 +26,6 @@ from kallglot import health, metrics, secrets
 from kallglot.accounts.bootstrap import ensure_default_organization
 from kallglot.accounts.policy import Retention
 from kallglot.analysis.analyst import Analyst
-from kallglot.analysis.llm import ChatModel
 from kallglot.analysis.profiles import load as load_profiles
 from kallglot.api.server import ApiServices, create_api
 from kallglot.billing.keeper import PeriodKeeper
@@ -64,6 +63,9 @@ from kallglot.store import (
 from kallglot.webhooks.addresses import networks
 from kallglot.webhooks.client import SafeClient
 from kallglot.webhooks.courier import Courier
+
+if TYPE_CHECKING:
+    from kallglot.analysis.llm import ChatModel
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +115,8 @@ def stripe_hook(settings: Settings) -> StripeHook | None:
 def language_model(settings: Settings, clock: Clock) -> ChatModel | None:
     if settings.llm_url is None or settings.llm_model is None:
         return None
+    from kallglot.analysis.llm import ChatModel
+
     key = None if settings.llm_api_key is None else settings.llm_api_key.get_secret_value()
     return ChatModel(settings.llm_url, settings.llm_model, key or None, clock, timeout_s=settings.llm_timeout_seconds)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.webhooks import kinds, measure
-from tests.store.conftest import database_url, postgres  # noqa: F401
+from tests.store.conftest import database_url, kind, postgres  # noqa: F401
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.xdist_group("webhooks")]
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from tests.analysis.conversations import ENGLISH, turns
+from tests.databases import migrated_sqlite
 from tests.fakes.chat import ChatServer, answers, refuses, silent
 from tests.store.test_store import organization, session
 from tests.waiting import until
@@ -101,7 +102,7 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     clock = FakeClock()
-    store = SqlStore(f"sqlite:///{tmp_path / 'analyses.sqlite3'}", Fernet(Fernet.generate_key()))
+    store = SqlStore(migrated_sqlite(tmp_path / "analyses.sqlite3"), Fernet(Fernet.generate_key()))
     await store.start()
     journal = SqlJournal(store)
     await journal.start()

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 from tests.carriers.fakeline import FakeLine
+from tests.databases import migrated_sqlite
 
 from kallglot.accounts.bootstrap import ensure_default_organization
 from kallglot.accounts.keys import hash_secret, new_secret
@@ -116,7 +117,7 @@ class Api:
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     clock = FakeClock()
-    store = SqlStore(f"sqlite:///{tmp_path / 'api.sqlite3'}", Fernet(Fernet.generate_key()))
+    store = SqlStore(migrated_sqlite(tmp_path / "api.sqlite3"), Fernet(Fernet.generate_key()))
     await store.start()
     journal = SqlJournal(store)
     await journal.start()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.store.conftest import clock, database_url, journal, postgres, store
+from tests.store.conftest import clock, database_url, empty_database_url, journal, kind, postgres, store
 
-__all__ = ["clock", "database_url", "journal", "postgres", "store"]
+__all__ = ["clock", "database_url", "empty_database_url", "journal", "kind", "postgres", "store"]

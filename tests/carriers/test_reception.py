@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from tests.databases import migrated_sqlite
 from tests.store.test_store import organization
 from tests.store.test_store import session as new_session
 from twilio.request_validator import RequestValidator
@@ -105,7 +106,7 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     clock = FakeClock()
-    store = SqlStore(f"sqlite:///{tmp_path / 'calls.sqlite3'}", Fernet(Fernet.generate_key()))
+    store = SqlStore(migrated_sqlite(tmp_path / "calls.sqlite3"), Fernet(Fernet.generate_key()))
     await store.start()
     journal = SqlJournal(store)
     await journal.start()

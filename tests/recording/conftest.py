@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from cryptography.fernet import Fernet
 from moto.server import ThreadedMotoServer
+from tests.databases import migrated_sqlite
 from tests.store.test_store import organization, session
 
 from kallglot.accounts.ports import Page
@@ -135,7 +136,7 @@ class Office:
 
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    store = SqlStore(f"sqlite:///{tmp_path / 'office.sqlite3'}", Fernet(Fernet.generate_key()))
+    store = SqlStore(migrated_sqlite(tmp_path / "office.sqlite3"), Fernet(Fernet.generate_key()))
     await store.start()
     journal = SqlJournal(store)
     await journal.start()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from tests.databases import migrated_sqlite
 from tests.postgres import Postgres
 
 from kallglot.clock import FakeClock
@@ -19,8 +20,20 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if kind == "sqlite":
+        return migrated_sqlite(tmp_path / "test.sqlite3")
+    return await request.getfixturevalue("postgres").migrated()
+
+
+@pytest.fixture
+async def empty_database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if kind == "sqlite":
         return f"sqlite:///{tmp_path / 'test.sqlite3'}"
     return await request.getfixturevalue("postgres").fresh()
 

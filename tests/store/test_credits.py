@@ -349,8 +349,8 @@ async def test_a_session_of_test_mode_costs_nothing_and_a_deleted_one_leaves_its
     assert [tuple(row) for row in kept] == [(one.id, 1500)]
 
 
-async def test_sessions_that_ended_before_there_was_a_ledger_are_in_it(database_url: str) -> None:
-    store = SqlStore(database_url, Fernet(Fernet.generate_key()))
+async def test_sessions_that_ended_before_there_was_a_ledger_are_in_it(empty_database_url: str) -> None:
+    store = SqlStore(empty_database_url, Fernet(Fernet.generate_key()))
 
     def older(connection: Connection) -> None:
         chosen = migrate.config()

@@ -243,8 +243,8 @@ async def test_a_released_key_is_free_and_a_finished_one_cannot_be_released(stor
         assert await unit.idempotency.purge(CLOCK.now() + timedelta(seconds=1)) == 1
 
 
-async def test_the_first_start_makes_one_organisation(database_url: str) -> None:
-    stores = [SqlStore(database_url, Fernet(Fernet.generate_key())) for _ in range(2)]
+async def test_the_first_start_makes_one_organisation(empty_database_url: str) -> None:
+    stores = [SqlStore(empty_database_url, Fernet(Fernet.generate_key())) for _ in range(2)]
     await asyncio.gather(*(one.start() for one in stores))
     try:
         first = [ensure_default_organization(one, bootstrap_key=None, clock=CLOCK) for one in stores]

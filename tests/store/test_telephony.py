@@ -385,8 +385,8 @@ async def test_events_by_type_session_and_time(store: SqlStore, of: Session) -> 
         await events(store, of, Page(starting_after="evt_4"))
 
 
-async def test_numbers_and_sessions_of_the_version_before_stay(database_url: str) -> None:
-    database = Database(database_url)
+async def test_numbers_and_sessions_of_the_version_before_stay(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     engine = create_async_engine(database.url)
 
     def to_0002(sync: Sync) -> None:
@@ -426,7 +426,7 @@ async def test_numbers_and_sessions_of_the_version_before_stay(database_url: str
         await raw.execute(insert(sessions).values(row))
     await engine.dispose()
     await database.close()
-    store = SqlStore(database_url, Fernet(Fernet.generate_key()))
+    store = SqlStore(empty_database_url, Fernet(Fernet.generate_key()))
     await store.start()
     try:
         calls = SqlCalls(store.database, store.cipher)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
-from tests.store.conftest import clock, database_url, postgres, store  # noqa: F401
+from tests.store.conftest import clock, database_url, kind, postgres, store  # noqa: F401
 from tests.store.test_store import organization
 
 from kallglot.clock import FakeClock

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-from twilio.http.async_http_client import AsyncTwilioHttpClient  # pyright: ignore[reportMissingTypeStubs]
-from twilio.http.response import Response  # pyright: ignore[reportMissingTypeStubs]
+from typing import Any
 
 from kallglot.carriers.addresses import Addresses
 from kallglot.carriers.client import CarrierClient
@@ -20,16 +16,12 @@ from kallglot.carriers.model import Connection
 from kallglot.carriers.observed import ObservedClient
 from kallglot.carriers.ports import Calls
 from kallglot.carriers.simulated import SimulatedCarrier
-from kallglot.carriers.telnyx import TelnyxClient
-from kallglot.carriers.twilio import TwilioClient
 from kallglot.clock import Clock
 from kallglot.session.switchboard import Switchboard
 from kallglot.session.tokens import StreamTokens
 from kallglot.work import Observe, unobserved
 
 log = logging.getLogger(__name__)
-
-_TWILIO: Final = re.compile(r"^https://api(\.[a-z0-9-]+)*\.twilio\.com")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +86,16 @@ def open_desk(
 
 
 def _client(calls: Calls, twilio_url: str | None, telnyx_url: str | None, connection: Connection) -> CarrierClient:
+    # Imported when there is a connection: the SDKs would take a sixth of every start.
     if connection.carrier == "telnyx":
+        from kallglot.carriers.telnyx import TelnyxClient
+
         return TelnyxClient(connection, base_url=telnyx_url)
 
     async def holder(carrier_call_id: str) -> str | None:
         call = await calls.by_carrier_id("twilio", carrier_call_id)
         return None if call is None else call.id
 
-    return TwilioClient(connection, None if twilio_url is None else _Elsewhere(twilio_url), holder=holder)
+    from kallglot.carriers.twilio import Elsewhere, TwilioClient
 
-
-class _Elsewhere(AsyncTwilioHttpClient):
-    """The SDK has no setting for where its API is."""
-
-    def __init__(self, origin: str) -> None:
-        super().__init__(logger=logging.getLogger("kallglot.carriers.twilio.http"))  # pyright: ignore[reportUnknownMemberType]
-        self._origin = origin
-
-    async def request(self, method: str, uri: str, *args: Any, **kwargs: Any) -> Response:
-        return await super().request(method, _TWILIO.sub(self._origin, uri, count=1), *args, **kwargs)
+    return TwilioClient(connection, None if twilio_url is None else Elsewhere(twilio_url), holder=holder)

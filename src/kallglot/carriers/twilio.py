@@ -35,6 +35,7 @@ SKEW_SECONDS: Final = 30.0
 """How far Twilio's clock may be behind ours."""
 RECENT_CALLS: Final = 50
 _REMEMBERED: Final = 1000
+_ORIGIN: Final = re.compile(r"^https://api(\.[a-z0-9-]+)*\.twilio\.com")
 _SID: Final = re.compile(r"[A-Za-z0-9]{2,64}")
 
 Holder = Callable[[str], Awaitable[str | None]]
@@ -278,3 +279,14 @@ def _said(text: str) -> tuple[str | None, str]:
     except (ValueError, AttributeError, RecursionError):
         return None, ""
     return None if code is None else str(code)[:32], str(message)
+
+
+class Elsewhere(AsyncTwilioHttpClient):
+    """Asks another origin, a proxy or a stand-in: the SDK has no setting for where its API is."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(logger=_log)  # pyright: ignore[reportUnknownMemberType]
+        self._origin = origin
+
+    async def request(self, method: str, uri: str, *args: Any, **kwargs: Any) -> Response:
+        return await super().request(method, _ORIGIN.sub(self._origin, uri, count=1), *args, **kwargs)
