@@ -22,7 +22,7 @@ import uvloop
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from kallglot import health, metrics, secrets
+from kallglot import VERSION, health, metrics, secrets
 from kallglot.accounts.bootstrap import ensure_default_organization
 from kallglot.accounts.policy import Retention
 from kallglot.analysis.analyst import Analyst
@@ -69,7 +69,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VERSION = "0.1.0"
 PURGE_SECONDS = 3600
 PATIENCE_SECONDS = 5.0
 """For the database to answer whether it is there."""

@@ -17,9 +17,9 @@ from tests.fakes.chat import ChatServer, answers, refuses, silent
 from tests.store.test_store import organization, session
 from tests.waiting import until
 
+from kallglot import child
 from kallglot.accounts import credits
 from kallglot.accounts.ports import Page
-from kallglot.analysis import reader
 from kallglot.analysis.analyst import ATTEMPTS, INTERRUPTED, Analyst
 from kallglot.analysis.llm import ChatModel
 from kallglot.analysis.model import PARTS, Analysis
@@ -313,14 +313,14 @@ async def test_a_reader_that_dies_is_another_attempt(
 
 async def test_a_reader_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[int] = []
-    original = reader._end
+    original = child._end
 
     async def noted(process: asyncio.subprocess.Process) -> None:
         await original(process)
         assert process.returncode is not None
         ended.append(process.returncode)
 
-    monkeypatch.setattr(reader, "_end", noted)
+    monkeypatch.setattr(child, "_end", noted)
     with pytest.raises(ReadingFailed, match="took more"):
         await Reader(timeout_s=0.01).read(b"{}")
     assert ended == [-9]

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kallglot import logs
+from kallglot import VERSION, logs
 from kallglot.api import (
     analyses,
     api_keys,
@@ -48,7 +48,6 @@ __all__ = ["ApiServices", "create_api"]
 
 log = logging.getLogger(__name__)
 
-VERSION = "0.1.0"
 ROUTERS = (
     sessions.router,
     transcripts.router,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -23,17 +22,16 @@ import numpy as np
 import numpy.typing as npt
 import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
+from kallglot import child
 from kallglot.recording.mixdown import Channels, Track, blocks
 
 log = logging.getLogger(__name__)
 
 Format = Literal["wav", "flac", "ogg", "mp3"]
 
-NICENESS: Final = 10
 WRITE_FRAMES: Final = 32_768
 """At most, in one go: the Vorbis encoder keeps what it is given on the stack."""
 BUFFER_BYTES: Final = 256 * 1024
-LAST_WORDS: Final = 2000
 
 _ENCODINGS: Final[dict[Format, tuple[str, str]]] = {
     "wav": ("WAV", "PCM_16"),
@@ -41,7 +39,6 @@ _ENCODINGS: Final[dict[Format, tuple[str, str]]] = {
     "ogg": ("OGG", "VORBIS"),
     "mp3": ("MP3", "MPEG_LAYER_III"),
 }
-_PR_SET_PDEATHSIG: Final = 1
 
 _Samples = npt.NDArray[np.int16]
 
@@ -94,49 +91,26 @@ class Renderer:
 
 
 async def _run(order: Order, timeout_s: float) -> Rendered:
-    pipe = asyncio.subprocess.PIPE
+    def clean(pid: int) -> None:
+        for output in order.outputs:
+            with contextlib.suppress(OSError):
+                _part(output.path, pid).unlink(missing_ok=True)
+
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", __spec__.name, str(os.getpid())),
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            start_new_session=True,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        answer = await child.ask(
+            __spec__.name,
+            msgspec.json.encode(order, enc_hook=str),
+            name="the renderer",
+            timeout_s=timeout_s,
+            environment={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            abandoned=clean,
         )
-    except OSError as error:
-        raise RenderFailed(f"the renderer cannot be started: {error}") from None
-    done = False
-    try:
-        async with asyncio.timeout(timeout_s):
-            answer, said = await process.communicate(msgspec.json.encode(order, enc_hook=str))
-        if process.returncode != 0:
-            words = said.decode(errors="replace").strip()[-LAST_WORDS:]
-            log.error("renderer %d ended with status %s: %s", process.pid, process.returncode, words)
-            raise RenderFailed("the recording could not be rendered")
-        rendered = msgspec.json.decode(answer, type=Rendered)
-        done = True
-        return rendered
-    except TimeoutError:
-        raise RenderFailed(f"rendering took more than {timeout_s:g} s") from None
-    except (msgspec.MsgspecError, OSError) as error:
-        log.error("renderer %d answered nothing usable: %s", process.pid, error)
-        raise RenderFailed("the recording could not be rendered") from None
-    finally:
-        if not done:
-            await asyncio.shield(_end(process, order))
-
-
-async def _end(process: asyncio.subprocess.Process, order: Order) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
-    transport: Any = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
-    for output in order.outputs:
-        with contextlib.suppress(OSError):
-            _part(output.path, process.pid).unlink(missing_ok=True)
+        return msgspec.json.decode(answer, type=Rendered)
+    except child.ChildFailed as error:
+        raise RenderFailed(str(error)) from None
+    except msgspec.MsgspecError as error:
+        log.error("the renderer answered nothing usable: %s", error)
+        raise RenderFailed("the renderer's answer cannot be used") from None
 
 
 def _part(path: Path, pid: int) -> Path:
@@ -239,14 +213,6 @@ def _write(
     return frames
 
 
-def _follow(parent: int) -> None:
-    """Gets SIGTERM when the parent ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
-        raise SystemExit("the parent has gone")
-
-
 def _abandon(order: Order) -> None:
     # An exception would be lost in a callback of libsndfile.
     for output in order.outputs:
@@ -261,15 +227,10 @@ def _decode(kind: type, value: Any) -> Any:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if len(sys.argv) > 1:
-        _follow(int(sys.argv[1]))
-    os.nice(NICENESS)
+    answer = child.begin()
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order, dec_hook=_decode)
     signal.signal(signal.SIGTERM, lambda _number, _frame: _abandon(order))
-    out = os.dup(1)
-    os.dup2(2, 1)
-    with os.fdopen(out, "wb") as answer:
+    with answer:
         answer.write(msgspec.json.encode(render(order)) + b"\n")
 
 
