@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 THREADS: Final = 32
@@ -25,14 +27,20 @@ class Names:
     thread for as long as they like."""
 
     def __init__(
-        self, *, threads: int = THREADS, limit_s: float = LIMIT_SECONDS, failed_s: float = FAILED_SECONDS
+        self,
+        *,
+        threads: int = THREADS,
+        limit_s: float = LIMIT_SECONDS,
+        failed_s: float = FAILED_SECONDS,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit_s = limit_s
+        self._now = now
         self._failed_s = failed_s
         self._room = asyncio.Semaphore(threads)
         self._running: dict[str, asyncio.Future[list[str] | None]] = {}
         self._failed: OrderedDict[str, float] = OrderedDict()
-        """Until when, by the loop's clock."""
+        """Until when."""
 
     async def addresses(self, host: str) -> list[str]:
         """One at least. Raises :class:`UnknownName`."""
@@ -41,7 +49,7 @@ class Names:
             # Asks nobody.
             return literal
         name = host.lower()
-        if self._failed.get(name, 0.0) > asyncio.get_running_loop().time():
+        if self._failed.get(name, 0.0) > self._now():
             raise UnknownName("The name of the host leads nowhere.")
         try:
             async with asyncio.timeout(self._limit_s):
@@ -90,7 +98,7 @@ class Names:
             self._fail(name)
 
     def _fail(self, name: str) -> None:
-        self._failed[name] = asyncio.get_running_loop().time() + self._failed_s
+        self._failed[name] = self._now() + self._failed_s
         self._failed.move_to_end(name)
         if len(self._failed) > MOST_FAILED:
             self._failed.popitem(last=False)
