@@ -39,7 +39,6 @@ SCRIPT: Final[dict[str, Any]] = {
 LOUD: Final = bytes([0x10, 0x10, 0x10, 0x10, 0x90, 0x90, 0x90, 0x90] * 20)
 SILENT: Final = b"\xff" * 160
 GAP_S: Final = 0.3
-SETTLE_S: Final = 3.0
 
 
 @dataclass
@@ -169,8 +168,6 @@ async def measure(
     async with asyncio.timeout(60):
         while (await metric(rest, "kallglot_legs")) != len(legs):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
-    # Two hundred calls that begin in the same moment queue at the database; that is another measurement.
-    await asyncio.sleep(SETTLE_S)
     loop = asyncio.get_running_loop()
     began = loop.time()
     warm = round(5 / (FRAME_MS / 1000))
