@@ -28,7 +28,7 @@ serve:
 
 test:
 	@bin/setup test
-	@.venv/bin/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@.venv/bin/pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
 lint:
 	@bin/setup test

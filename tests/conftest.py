@@ -9,6 +9,10 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.serverprocess import ServerProcess
+
+# Its import takes most of a server's start; tests/acceptance/test_crash.py starts it as a user does.
+ServerProcess.forks = True
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,18 +14,29 @@ from typing import Any, ClassVar
 
 import httpx
 import psutil
+from tests.forks import Forked, fork
 
 KEY = "sk_live_" + "7e57" * 10
 
 
 class ServerProcess:
-    """``kallglot serve`` with its data in a folder. Entering waits until it is ready; leaving checks what is left."""
+    """``kallglot serve`` with its data in a folder. Entering waits until it is ready; leaving checks what is left.
+
+    ``forks``: off a process that has imported everything (:mod:`tests.forks`), instead of by its command line."""
 
     COMMAND: ClassVar[list[str]] = [sys.executable, "-m", "kallglot.cli"]
+    forks: ClassVar[bool] = False
 
     def __init__(
-        self, data: Path, *, api_key: str = KEY, scripted: Path | None = None, settings: dict[str, str] | None = None
+        self,
+        data: Path,
+        *,
+        api_key: str = KEY,
+        scripted: Path | None = None,
+        settings: dict[str, str] | None = None,
+        forks: bool | None = None,
     ) -> None:
+        self._forks = self.forks if forks is None else forks
         self.api_key = api_key
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -42,7 +53,7 @@ class ServerProcess:
             **({"KALLGLOT_SCRIPTED_ENGINES": str(scripted)} if scripted else {}),
             **(settings or {}),
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def __enter__(self) -> ServerProcess:
         self.start()
@@ -62,10 +73,7 @@ class ServerProcess:
         return self._log_path.read_text(encoding="utf-8", errors="replace")
 
     def start(self) -> None:
-        with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self.COMMAND, "serve"], env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+        self._process = self._begun()
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -75,6 +83,14 @@ class ServerProcess:
                 if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
                     return
         raise AssertionError(f"the server was not ready in time:\n{self.log}")
+
+    def _begun(self) -> subprocess.Popen[bytes] | Forked:
+        if self._forks:
+            return fork(["serve"], self._environment, self._log_path)
+        with self._log_path.open("ab") as log:
+            return subprocess.Popen(
+                [*self.COMMAND, "serve"], env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
 
     def terminate(self) -> None:
         """SIGTERM; the server has to be gone within ten seconds, and its children with it."""

@@ -37,7 +37,7 @@ async def again(server: ServerProcess, session_id: str) -> StreamClient:
 
 
 async def test_kill_9_of_the_server_loses_no_final_and_the_call_goes_on(tmp_path: Path, script: Path) -> None:
-    with ServerProcess(tmp_path / "data", scripted=script) as server:
+    with ServerProcess(tmp_path / "data", scripted=script, forks=False) as server:
         session = await create(server, "de", "en")
         for round_number in range(3):
             client = (
@@ -64,7 +64,7 @@ async def test_kill_9_of_the_server_loses_no_final_and_the_call_goes_on(tmp_path
 
 
 async def test_sigterm_says_1001_and_the_words_so_far_are_kept(tmp_path: Path, script: Path) -> None:
-    with ServerProcess(tmp_path / "data", scripted=script) as server:
+    with ServerProcess(tmp_path / "data", scripted=script, forks=False) as server:
         session = await create(server, "de", "en")
         client = await StreamClient.open(session["stream"]["url"], session["stream"]["token"])
         await client.say(speech_ms=400, silence_ms=0)
@@ -81,7 +81,7 @@ async def test_sigterm_says_1001_and_the_words_so_far_are_kept(tmp_path: Path, s
 
 @pytest.fixture
 def real_server(tmp_path: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path / "data", settings={"KALLGLOT_RECOGNITION_PROCESSES": "2"}) as process:
+    with ServerProcess(tmp_path / "data", settings={"KALLGLOT_RECOGNITION_PROCESSES": "2"}, forks=False) as process:
         yield process
 
 

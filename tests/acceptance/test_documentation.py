@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests import forks
 from tests.acceptance.samples import Documentation, Sample, as_typed
 from tests.serverprocess import ServerProcess
 
@@ -35,9 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     data = folder / "data"
     environment = {"KALLGLOT_DATA_DIR": str(data), "KALLGLOT_BOOTSTRAP_API_KEY": KEY}
     for number in ("+19788006140", "+14155551234"):
-        subprocess.run(
-            [*ServerProcess.COMMAND, "numbers", "add", number], env=os.environ | environment, check=True, timeout=60
-        )
+        forks.run(["numbers", "add", number], os.environ | environment).check_returncode()
     with ServerProcess(data, api_key=KEY, scripted=script) as process:
         yield process
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests import forks
 from tests.acceptance.client import StreamClient
 from tests.billing import stripes
 from tests.postgres import Postgres
@@ -101,7 +102,7 @@ async def all_ended(client: httpx.AsyncClient) -> list[dict[str, Any]]:
 
 def command(settings: dict[str, str], data: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **settings, "KALLGLOT_DATA_DIR": str(data)}
-    return subprocess.run([*ServerProcess.COMMAND, *words], env=environment, capture_output=True, text=True)
+    return forks.run(words, environment)
 
 
 def milliseconds(used: dict[str, Any]) -> Counter[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from tests import forks
 from tests.acceptance.client import SILENT, StreamClient
 from tests.postgres import Postgres
 from tests.serverprocess import ServerProcess
@@ -240,9 +241,7 @@ def command(tmp_path: Path, script: Path, name: str, store: str, port: int = 0) 
         "KALLGLOT_RECORDING_STORE": store,
         "COLUMNS": "200",
     }
-    return subprocess.run(
-        [*ServerProcess.COMMAND, name], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    return forks.run([name], environment)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def schemathesis(server: ServerProcess, api_key: str, *options: str) -> str:
             "--checks",
             CHECKS,
             "--max-examples",
-            "20",
+            "10",
             *options,
         ],
         capture_output=True,

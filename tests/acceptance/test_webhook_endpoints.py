@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
+from tests import forks
 from tests.serverprocess import ServerProcess
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("webhooks")]
@@ -94,8 +94,7 @@ def test_from_an_endpoint_to_its_events(receiver: Receiver, tmp_path: Path, scri
 
         # The operator's shell is another process; the server finds what it leaves.
         environment = os.environ | {"KALLGLOT_DATA_DIR": str(data), "KALLGLOT_BOOTSTRAP_API_KEY": server.api_key}
-        command = [*ServerProcess.COMMAND, "webhooks", "resend", tested["id"]]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = forks.run(["webhooks", "resend", tested["id"]], environment)
         assert done.returncode == 0, done.stdout + done.stderr
         got = receiver.next()
         assert (got[0], got[1]["kallglot-webhook-id"]) == ("/all", done.stdout.strip())

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests import forks
 from typer.testing import CliRunner, Result
 
 from kallglot.cli.main import app
@@ -77,9 +76,7 @@ def test_settings_for_stripe_that_cannot_be_are_said(data: Path, tmp_path: Path,
         "KALLGLOT_STRIPE_WEBHOOK_SECRET": "whsec_x",
         "KALLGLOT_STRIPE_PLANS": "price_x=gold",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "kallglot.cli", command], env=environment, capture_output=True, text=True, timeout=120
-    )
+    done = forks.run([command], environment)
     assert done.returncode == {"serve": 2, "doctor": 1}[command], done.stderr
     assert "KALLGLOT_STRIPE_PLANS: expected price=plan" in done.stdout.replace("\n", " ")
 
