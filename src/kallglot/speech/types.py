@@ -26,7 +26,13 @@ class Processes:
 
 
 class EngineError(Exception):
-    """An engine failed at one piece of work; the call goes on."""
+    """An engine failed at one piece of work; the call goes on. Where it is not ``passing``, trying the same again is
+    useless, as with a wrong key. ``retry_after_s`` is what the engine asked for."""
+
+    def __init__(self, message: str = "", *, passing: bool = True, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.passing = passing
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ class Partial:
 class Final:
     """A finished utterance, from the first to the last moment of speech in it.
 
-    ``language`` is set where the engine itself heard which language it was.
+    ``language`` is set where the engine itself heard which language it was, ``translation`` where it was asked to
+    translate in the same stream and did.
     """
 
     text: str
@@ -64,6 +71,16 @@ class Final:
     end_ms: int
     confidence: float | None = None
     language: str | None = None
+    translation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The engine has given the stream up: nothing more comes of it, and nobody has dealt with what was said after the
+    last :class:`Final`."""
+
+    reason: str
+    """In words, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +91,7 @@ class Restarted:
     """How much audio could not be kept for it: 0 unless the engine stayed away longer than the stream's buffer."""
 
 
-RecognizerEvent = SpeechStarted | SpeechStopped | Partial | Final | Restarted
+RecognizerEvent = SpeechStarted | SpeechStopped | Partial | Final | Restarted | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,8 @@ class RecognizerOptions:
     language: str | None = None
     partials: bool = True
     terms: Sequence[str] = field(default_factory=tuple)
+    translate_to: str | None = None
+    """Wanted as ``Final.translation`` by an engine that can; the others leave it."""
 
 
 class RecognizerStream(Protocol):
@@ -181,4 +200,17 @@ class LanguageDetector(Protocol):
 
     def detect(self, text: str, among: Sequence[str] | None = None) -> Detection | None:
         """The language a text is in, out of ``among`` where given; None where it cannot be told."""
+        ...
+
+
+class SpokenDetector(Protocol):
+    """Tells languages apart by their sound."""
+
+    name: str
+
+    def open(
+        self, sample_rate_hz: int, among: Sequence[str], on_event: Callable[[RecognizerEvent], None]
+    ) -> RecognizerStream:
+        """A stream that tells which of ``among`` is spoken: ``hypothesis`` of a partial, ``language`` of a final.
+        Raises :class:`EngineError`."""
         ...
