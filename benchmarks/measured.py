@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jiwer
 import numpy as np
-import sacrebleu
 
-from benchmarks.words import normalise
+from kallglot.evaluation.scores import WordErrors, bleu, chrf, spread, word_errors
 
 Message = dict[str, Any]
 
@@ -46,8 +43,7 @@ class Measured:
 
     @property
     def wer(self) -> float:
-        pairs = [(normalise(reference), normalise(heard)) for reference, heard in self.words]
-        return jiwer.wer([reference for reference, _ in pairs], [heard for _, heard in pairs])
+        return sum((word_errors(*pair, "en") for pair in self.words), WordErrors(0, 0)).rate
 
     @property
     def erasure(self) -> float:
@@ -71,24 +67,14 @@ class Measured:
 
 
 def of(values: Sequence[float]) -> dict[str, float] | None:
-    if not values:
-        return None
-    ordered = sorted(values)
-    return {
-        "median": statistics.median(ordered),
-        "p95": ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))],
-        "max": ordered[-1],
-    }
+    found = spread(values)
+    return {"median": found.median, "p95": found.p95, "max": found.most} if found else None
 
 
 def scores(pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
-    """BLEU and chrF (sacrebleu's defaults) of translations against one reference each."""
-    references, hypotheses = [[reference for reference, _ in pairs]], [translation for _, translation in pairs]
-    return {
-        "sentences": len(pairs),
-        "bleu": sacrebleu.corpus_bleu(hypotheses, references).score,
-        "chrf": sacrebleu.corpus_chrf(hypotheses, references).score,
-    }
+    """BLEU and chrF of translations against one reference each."""
+    references, translations = [reference for reference, _ in pairs], [translation for _, translation in pairs]
+    return {"sentences": len(pairs), "bleu": bleu(references, translations), "chrf": chrf(references, translations)}
 
 
 def erasure(messages: Sequence[Message]) -> tuple[int, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import json
 import os
 import sys
@@ -23,10 +22,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measured import Measured, erasure, growth, scores
-from benchmarks.words import normalise
 from kallglot.cli.calls import Server
 from kallglot.cli.local import local_server
 from kallglot.cli.phone import RATE, Phone, Samples, dial, load_speech
+from kallglot.evaluation.corpus import find, parallel
+from kallglot.evaluation.lines import LEVEL, speech_bounds
+from kallglot.evaluation.words import normalise
 
 SESSION = {"mode": "bidirectional_translation", "source_language": "en", "target_language": "es"}
 DELAYS = {
@@ -51,7 +52,7 @@ class Clip:
     end_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.start_s, self.end_s = speech_bounds(self.samples)
+        self.start_s, self.end_s = speech_bounds(self.samples, RATE)
 
 
 @dataclass
@@ -62,48 +63,29 @@ class Placed:
     at: float
 
 
-def speech_bounds(samples: Samples) -> tuple[float, float]:
-    """Seconds of the first and last 10 ms that are louder than 35 dB below the loudest."""
-    step = RATE // 100
-    count = len(samples) // step
-    frames = samples[: count * step].astype(np.float64).reshape(count, step)
-    level = np.sqrt((frames**2).mean(axis=1)) + 1e-9
-    loud = np.flatnonzero(level > level.max() * 10 ** (-35 / 20))
-    return float(loud[0] * 0.01), float((loud[-1] + 1) * 0.01)
-
-
 def prompts(testdata: Path) -> list[Clip]:
-    folder = testdata / "speech" / "asterisk" / "en"
-    with (folder / "transcripts.tsv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    clips = []
-    for row in rows:
-        path = folder / row[0] if row[0].endswith(".wav") else folder / f"{row[0]}.wav"
-        if path.exists():
-            clips.append(Clip(path.stem, row[2], load_speech(path)))
-    return clips
+    recordings = find(testdata / "speech" / "asterisk" / "en").recordings
+    return [Clip(one.path.stem, one.text, load_speech(one.path)) for one in recordings]
 
 
 def fleurs(testdata: Path, translations: dict[str, str] | None = None) -> list[Clip]:
     """Sentences of FLORES read out; with their translations where ``translations`` has them."""
     known = {normalise(source): target for source, target in (translations or {}).items()}
-    clips = []
-    for path in sorted((testdata / "speech" / "fleurs" / "en").glob("*.ogg")):
-        text = path.with_suffix(".txt").read_text(encoding="utf-8")
-        clips.append(Clip(path.stem, text, line_level(load_speech(path)), known.get(normalise(text))))
-    return clips
+    return [
+        Clip(one.path.stem, one.text, line_level(load_speech(one.path)), known.get(normalise(one.text)))
+        for one in find(testdata / "speech" / "fleurs" / "en").recordings
+    ]
 
 
 def flores(testdata: Path) -> list[tuple[str, str]]:
     """English sentences with their Spanish."""
     folder = testdata / "mt"
-    source, target = ((folder / f"flores-dev.{code}").read_text(encoding="utf-8").splitlines() for code in ("en", "es"))
-    return list(zip(source, target, strict=True))
+    return list(parallel(folder / "flores-dev.en", folder / "flores-dev.es", None, None).lines)
 
 
 def line_level(samples: Samples) -> Samples:
     """Brought to -3 dBFS: some of the recordings are too low to survive mu-law."""
-    return (samples / np.abs(samples).max() * 32767 * 10 ** (-3 / 20)).astype(np.int16)
+    return (samples / np.abs(samples).max() * 32767 * LEVEL).astype(np.int16)
 
 
 async def one_call(server: Server, clips: list[Clip], lead_s: float = 0.0) -> Measured:

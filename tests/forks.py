@@ -1,6 +1,6 @@
 """Processes of ``kallglot`` that need not import it: they are forked off one that has. Importing takes most of a start.
 
-``python -m tests.forks FD`` is that one; it lives as long as whoever started it holds the other end of the socket.
+``python -m tests.forks FD`` is that one; it lives as long as somebody holds the other end of the socket.
 """
 
 from __future__ import annotations
@@ -58,13 +58,15 @@ class _Stem:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        self._process = subprocess.Popen(
+        # It goes on by itself: tests look at the children of their process.
+        subprocess.run(
             [sys.executable, "-m", "tests.forks", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             cwd=Path(__file__).parents[1],
             # The command line's console looks only once how wide it is.
             env={**os.environ, "COLUMNS": "300"},
             stdin=subprocess.DEVNULL,
+            check=True,
         )
         theirs.close()
         self._socket = ours
@@ -93,9 +95,8 @@ class _Stem:
             return self._newest
 
     def close(self) -> None:
-        self._socket.close()
-        self._process.kill()
-        self._process.wait()
+        """It ends when there is nobody left to fork for."""
+        self._socket.shutdown(socket.SHUT_RDWR)
 
     def _listen(self) -> None:
         for line in self._lines:
@@ -134,6 +135,8 @@ def run(
 
 
 def main() -> None:
+    if os.fork():
+        os._exit(0)
     from kallglot import app as _app  # noqa: F401
     from kallglot import cli as _cli  # noqa: F401
 

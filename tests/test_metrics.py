@@ -310,17 +310,23 @@ class OneEngine:
     def __init__(self, engine: Any) -> None:
         self.engine = engine
 
-    def recognizer(self, language: str | None) -> Any:
-        return self.engine
+    def recognizers(self, language: str | None, orders: Any = None) -> Any:
+        return [self.engine]
 
-    def translator(self, source: str, target: str) -> Any:
-        return self.engine
+    def translators(self, source: str, target: str, orders: Any = None) -> Any:
+        return [self.engine]
 
-    def synthesizer(self, language: str) -> Any:
-        return None
+    def synthesizers(self, language: str, orders: Any = None) -> Any:
+        return []
 
     def detector(self) -> Any:
         return None
+
+    def spoken_detector(self, orders: Any = None) -> Any:
+        return None
+
+    def recognised(self, orders: Any = None) -> Any:
+        return ["de"]
 
 
 async def test_failures_and_recoveries_of_engines_are_counted() -> None:

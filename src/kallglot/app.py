@@ -11,6 +11,7 @@ import asyncio
 import logging
 import signal
 import socket
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ from kallglot.session.switchboard import Limits, Switchboard
 from kallglot.session.tokens import StreamTokens
 from kallglot.settings import Settings
 from kallglot.speech.counted import CountedEngines
+from kallglot.speech.failover.chosen import EnginesSeen, Failover
 from kallglot.speech.registry import EngineRegistry, build_registry
 from kallglot.store import (
     Scrubber,
@@ -139,14 +141,16 @@ class Node:
         self._recorder = recorder
         self._observer = observer
         engines = CountedEngines(registry)
+        failover = Failover(engines, time.monotonic)
         self.switchboard = Switchboard(
             journal,
-            engines,
+            failover.chosen(None),
             deployment.clock,
             limits,
             recorder=recorder,
             tell=observer.work,
             turn=observer.turn,
+            choose=lambda session: failover.chosen(session.engines),
         )
         tokens = StreamTokens(secrets.derive(deployment.master, "stream tokens"), deployment.clock)
         calls = SqlCalls(deployment.store.database, deployment.store.cipher)
@@ -190,7 +194,7 @@ class Node:
             metrics.Sources(
                 self.switchboard,
                 self.door,
-                registry,
+                EnginesSeen(registry, failover),
                 engines,
                 journal,
                 database.writes,
@@ -309,7 +313,8 @@ async def running(settings: Settings) -> AsyncGenerator[tuple[Node, Deployment]]
         registry = build_registry(
             recognition_processes=settings.recognition_processes,
             scripted=settings.scripted_engines,
-            models_dir=settings.models_dir,
+            models_dir=settings.models_folder,
+            engines=settings.engines,
         )
         await registry.start()
         stack.push_async_callback(registry.close)

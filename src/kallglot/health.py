@@ -41,6 +41,8 @@ class Engine:
     note: str | None = None
     wanted: int = 0
     running: int = 0
+    down: str | None = None
+    """Why it does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,8 @@ def _folder(folder: Folder | None) -> str | None:
 def _engine(engine: Engine) -> str | None:
     if not engine.ready:
         return f"{engine.kind}: {engine.name} is not used" + (f": {engine.note}" if engine.note else "")
+    if engine.down is not None:
+        return f"{engine.kind}: {engine.name} is down, and tried again: {engine.down}"
     if engine.wanted and not engine.running:
         return f"{engine.kind}: {engine.name} has crashed; its {engine.wanted} processes are being started again"
     return None

@@ -106,4 +106,5 @@ def engine(status: EngineStatus) -> health.Engine:
         None if status.ready else status.note,
         0 if of is None else of.wanted,
         0 if of is None else of.running,
+        status.down,
     )

@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     webhook_allowed_networks: str = ""
     scripted_engines: Path | None = None
     """A JSON file of scripted engines (``docs/scripted-engines.md``), for tests and load runs without models."""
+    engines: Path | None = None
+    """A TOML file of engines elsewhere, and of which are asked first (``docs/engines.md``)."""
     recognition_processes: int = Field(default=0, ge=0, le=64)
     """Child processes that recognise speech; 0 = one a core."""
     recording_store: str | None = None
@@ -62,6 +64,9 @@ class Settings(BaseSettings):
     """From the end of the session, unless the organisation says otherwise; for ever when unset."""
     event_retention_days: float = Field(default=30.0, gt=0)
     models_dir: Path | None = None
+    """Downloaded models; ``models`` in the data folder when unset. :attr:`models_folder` is either."""
+    models_mirror: str | None = None
+    """Where ``kallglot models pull`` fetches from instead: each file under its original's host and path."""
     twilio_api_url: str | None = None
     """In place of https://api.twilio.com: a proxy, or a stand-in."""
     telnyx_api_url: str | None = None
@@ -95,6 +100,14 @@ class Settings(BaseSettings):
         parts = urlsplit(value or "http://unset")
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
             raise ValueError("expected an address like https://api.openai.com/v1")
+        return value.rstrip("/") if value else None
+
+    @field_validator("models_mirror")
+    @classmethod
+    def _mirror_address(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://unset")
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError("expected an address like https://mirror.example.com/models")
         return value.rstrip("/") if value else None
 
     @field_validator("llm_model")
@@ -133,6 +146,10 @@ class Settings(BaseSettings):
     @property
     def stream_base_url(self) -> str:
         return self.public_stream_url or self.base_url.replace("http", "ws", 1)
+
+    @property
+    def models_folder(self) -> Path:
+        return self.models_dir or self.data_dir / "models"
 
     @property
     def database(self) -> str:

@@ -332,6 +332,7 @@ async def test_transcripts(api: Api) -> None:
         "start_ms": 500,
         "end_ms": 2000,
         "timestamp": "2026-03-26T11:00:00Z",
+        "engines": [],
     }
     bare = (await api.call("GET", f"{path}?include_translations=false")).json()
     assert (bare["turns"][0]["translation"], bare["turns"][0]["translations"]) == (None, [])
@@ -357,3 +358,60 @@ async def test_recordings_are_an_empty_list(api: Api) -> None:
         "has_more": False,
         "data": [],
     }
+
+
+ENGINES = {"recognition": {"de": ["scripted", "local"]}, "translation": {"de>en": ["local"]}}
+
+
+async def test_the_engines_of_a_session_and_of_its_organization(api: Api) -> None:
+    listed = (await api.call("GET", "/v1/languages")).json()["data"]
+    german = next(one for one in listed if one["code"] == "de")
+    assert (german["recognizers"], german["synthesizers"]) == (["scripted"], ["scripted"])
+    made = await api.create(engines=ENGINES)
+    assert made["engines"] == {**ENGINES}
+    assert (await api.create())["engines"] is None
+    policy = {"recognition": {"*": ["local"], "de": ["local"]}, "synthesis": {"en": ["scripted"]}}
+    changed = await api.call("PATCH", "/v1/organization", {"engines": policy})
+    assert changed.json()["engines"] == {"translation": {}, **policy}
+    assert (await api.create())["engines"] == policy
+    assert (await api.create(engines=ENGINES))["engines"] == {
+        "recognition": {"*": ["local"], "de": ["scripted", "local"]},
+        "translation": {"de>en": ["local"]},
+        "synthesis": {"en": ["scripted"]},
+    }
+    changed = await api.call("PATCH", "/v1/organization", {"engines": {"synthesis": None}})
+    assert changed.json()["engines"] == {"recognition": policy["recognition"], "translation": {}, "synthesis": {}}
+    await api.call("PATCH", "/v1/organization", {"engines": None})
+    assert (await api.create())["engines"] is None
+
+
+@pytest.mark.parametrize(
+    ("engines", "code", "param"),
+    [
+        ({"recognition": {"de": ["deepgram"]}}, "invalid_field_value", "engines.recognition.de.0"),
+        ({"translation": {"de>en": ["local", "x"]}}, "invalid_field_value", "engines.translation.de>en.1"),
+        ({"recognition": {"de": []}}, "invalid_field_value", "engines.recognition.de"),
+        ({"recognition": {"de": ["local", "local"]}}, "invalid_field_value", "engines.recognition"),
+        ({"recognition": {"de>en": ["local"]}}, None, "engines.recognition"),
+        ({"translation": {"de": ["local"]}}, None, "engines.translation"),
+        ({"analysis": {"de": ["local"]}}, "unknown_field", "engines.analysis"),
+        ({"recognition": {"de": "local"}}, "invalid_field_value", "engines.recognition.de"),
+    ],
+)
+async def test_engines_that_cannot_be_chosen(api: Api, engines: Any, code: str | None, param: str) -> None:
+    body = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en", "engines": engines}
+    for method, path, given in (("POST", "/v1/sessions", body), ("PATCH", "/v1/organization", {"engines": engines})):
+        response = await api.call(method, path, given)
+        error = response.json()["error"]
+        assert (response.status_code, error["param"]) == (400, param), error
+        assert code is None or error["code"] == code
+
+
+async def test_a_session_whose_engines_do_not_serve_its_languages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.registry, "names", lambda kind: ["elsewhere"])
+    body = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en"}
+    chosen = {"synthesis": {"*": ["elsewhere"]}}
+    response = await api.call("POST", "/v1/sessions", {**body, "engines": chosen})
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "unsupported_language_pair"
+    assert response.json()["error"]["message"].startswith("engines.synthesis: of elsewhere none is ready")

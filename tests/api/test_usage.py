@@ -9,7 +9,8 @@ from tests.api.conftest import Api
 from kallglot.accounts import credits
 from kallglot.accounts.credits import Period
 from kallglot.billing.check import check
-from kallglot.session.model import Usage
+from kallglot.session.model import Turn, Usage
+from kallglot.speech.used import EngineUse
 
 DAY = timedelta(days=1)
 QUERY = "/v1/usage?start=2026-03-01&end=2026-05-01"
@@ -197,3 +198,44 @@ async def test_the_ledger_in_pages(api: Api) -> None:
         assert (await api.call("GET", f"/v1/usage/ledger?{query}")).status_code == 400, query
     both = await api.call("GET", "/v1/usage/ledger?starting_after=1&ending_before=2")
     assert both.json()["error"]["code"] == "conflicting_fields"
+
+
+async def test_what_engines_did_by_the_same_groups(api: Api) -> None:
+    key = await api.key(id="key_1")
+    for seconds in (1.5, 2.0):
+        made = await api.call(
+            "POST",
+            "/v1/sessions",
+            {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en"},
+            key=key,
+        )
+        session_id = made.json()["id"]
+        heard = EngineUse("recognition", "deepgram", "de", audio_ms=round(seconds * 1000))
+        turns = [said(session_id, number, heard) for number in (1, 2)]
+        for turn in turns:
+            await api.journal.add_turn(turn)
+        spoken = EngineUse("synthesis", "espeak-ng", "en", audio_ms=700, characters=12)
+        await api.journal.add_uses({turns[0].id: (heard, spoken)})
+        await api.journal.ended(session_id, api.clock.now(), "completed", Usage(10.0, 1.0, 0.0))
+        # The end of an ended session changes nothing.
+        await api.journal.ended(session_id, api.clock.now(), "completed", Usage(10.0, 1.0, 0.0))
+    found = await usage(api, f"{QUERY}&group_by=day,api_key")
+    group = {"day": "2026-03-26", "mode": None, "api_key_id": "key_1", "sessions": 2}
+    assert found["engines"] == [
+        {**group, "kind": "recognition", "engine": "deepgram", "seconds": 7.0, "characters": 0},
+        {**group, "kind": "synthesis", "engine": "espeak-ng", "seconds": 1.4, "characters": 24},
+    ]
+    assert len((await usage(api, f"{QUERY}&group_by="))["engines"]) == 2
+    assert (await usage(api, "/v1/usage?start=2026-05-01&end=2026-05-02"))["engines"] == []
+    assert await check(api.store) == []
+    path = f"/v1/sessions/{session_id}/transcript"
+    assert (await api.call("GET", path)).json()["turns"][0]["engines"] == [
+        {"kind": "recognition", "engine": "deepgram", "language": "de", "seconds": 2.0, "characters": 0},
+        {"kind": "synthesis", "engine": "espeak-ng", "language": "en", "seconds": 0.7, "characters": 12},
+    ]
+
+
+def said(session_id: str, number: int, use: EngineUse) -> Turn:
+    moment = datetime(2026, 3, 26, 11, tzinfo=UTC)
+    turn_id = f"turn_{session_id[-8:]}_{number}"
+    return Turn(turn_id, session_id, number, "part_1", "customer", "de", "Ja", 0, 1000, moment, engines=(use,))

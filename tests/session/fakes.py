@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -29,6 +29,7 @@ from kallglot.speech.types import (
     Translator,
     Voice,
 )
+from kallglot.speech.used import EngineUse
 
 CLOCK_START = FakeClock().now()
 CUSTOMER = Participant("part_c", "customer", "de")
@@ -202,6 +203,9 @@ class FakeJournal:
             self.failures -= 1
             raise OSError("disk full")
         self.kept.append(turn)
+
+    async def add_uses(self, uses: Mapping[str, tuple[EngineUse, ...]]) -> None:
+        self.kept = [replace(turn, engines=uses.get(turn.id, turn.engines)) for turn in self.kept]
 
     async def add_timings(self, times: Sequence[TurnTimes]) -> None:
         self.timings.extend(times)

@@ -105,9 +105,9 @@ def test_everything_is_in_the_text_itself(text: str) -> None:
 @pytest.mark.parametrize("piece", ["a.", "1 ", "1-", "a@", "www.", "A1", "Mr A ", "a-", "(", "+1 (", "_"])
 def test_hostile_text_takes_little_time(piece: str) -> None:
     text = (piece * 4000)[:4000]
-    began = time.perf_counter()
+    began = time.thread_time()
     missing(keepsakes(text)[:50], text)
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 3, "of work; what grows with the square takes minutes"
 
 
 def test_a_text_of_digits_takes_no_time_and_keeps_nothing() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from kallglot.speech.engines.moonshine_model import without_loops
+from kallglot.speech.engines.decoding import without_loops
 
 
 @pytest.mark.parametrize(

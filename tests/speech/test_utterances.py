@@ -35,6 +35,19 @@ def test_the_first_syllable_is_in_the_audio() -> None:
     assert len(ended.final_audio) == ended.last + POST_ROLL_MS * 8 - ended.start
 
 
+def test_words_that_were_told_are_not_in_the_next_utterance_too() -> None:
+    stream = UtteranceStream(8000, 0)
+    judged(stream, 0.9, 20)
+    assert stream.flush()
+    before = stream.finish_utterance()
+    judged(stream, 0.0, 3)
+    judged(stream, 0.9, 20)
+    assert before.final_audio is not None
+    assert stream.current is not None
+    assert stream.current.start == before.start + len(before.final_audio) == 20 * WINDOW
+    assert stream.current.first == 23 * WINDOW
+
+
 def test_a_gap_moves_time_and_forgets_the_voice() -> None:
     stream = UtteranceStream(8000, 16_000)
     judged(stream, 0.0, 10)
@@ -78,6 +91,8 @@ def test_a_long_utterance_is_cut_at_its_quietest_moment_and_goes_on_there() -> N
         (".", 30, False),
         ("", 30, False),
         ("Yes.", 2, False),
+        ("a", 30, False),
+        ("好。", 6, True),
     ],
 )
 def test_what_the_model_makes_of_next_to_nothing_is_not_believed(text: str, windows: int, believed: bool) -> None:

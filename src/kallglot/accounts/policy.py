@@ -1,7 +1,8 @@
 """What an organisation wants kept and for how long, as it lies in ``Organization.policy``.
 
-``{"retention": {"transcripts_days", "recordings_days", "events_days"}, "redaction": {"card_numbers", "patterns"}}``;
-what is left out is as the server has it.
+``{"retention": {"transcripts_days", "recordings_days", "events_days"}, "redaction": {"card_numbers", "patterns"},
+"engines": {"recognition": {"de": [names]}, "translation": {"de>en": [names]}, "synthesis": {"de": [names]}}}``; what is
+left out is as the server has it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ LONGEST_PATTERN: Final = 500
 LONGEST_REPLACEMENT: Final = 100
 LONGEST_NAME: Final = 40
 
+ENGINES: Final = ("recognition", "translation", "synthesis")
 RETENTION: Final = ("transcripts_days", "recordings_days", "events_days")
 
 
@@ -42,17 +44,25 @@ def redaction(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return found if found["card_numbers"] or found["patterns"] else None
 
 
+def engines(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The engines it wants asked, in order; None where it leaves that to the operator."""
+    own: Mapping[str, Any] = (policy or {}).get("engines") or {}
+    return {kind: dict(order) for kind, order in own.items() if order} or None
+
+
 def shown(policy: Mapping[str, Any] | None) -> dict[str, Any]:
     """As the API shows it: every field, null where the server's default holds."""
     kept = policy or {}
     days: Mapping[str, Any] = kept.get("retention") or {}
     masked: Mapping[str, Any] = kept.get("redaction") or {}
+    chosen: Mapping[str, Any] = kept.get("engines") or {}
     return {
         "retention": {name: days.get(name) for name in RETENTION},
         "redaction": {
             "card_numbers": bool(masked.get("card_numbers")),
             "patterns": [dict(one) for one in masked.get("patterns") or ()],
         },
+        "engines": {kind: dict(chosen.get(kind) or {}) for kind in ENGINES},
     }
 
 
@@ -61,5 +71,6 @@ def changed(policy: Mapping[str, Any] | None, changes: Mapping[str, Mapping[str,
     kept = {part: dict(fields) for part, fields in shown(policy).items()}
     for part, fields in changes.items():
         kept[part] = {**({} if fields is None else kept[part]), **(fields or {})}
+    kept["engines"] = {kind: order for kind, order in kept["engines"].items() if order}
     kept["retention"] = {name: days for name, days in kept["retention"].items() if days is not None}
     return {part: fields for part, fields in kept.items() if fields}

@@ -13,12 +13,14 @@ from kallglot.accounts.plans import Plan
 from kallglot.api import destinations, news
 from kallglot.api.auth import Caller
 from kallglot.api.compat import Provider, stored
-from kallglot.api.models import CreateSession, OneVoice, Routing
+from kallglot.api.models import CreateSession, Engines, OneVoice, Routing
 from kallglot.api.ports import UnitOfWork
 from kallglot.api.services import ApiServices
 from kallglot.errors import KallglotError
 from kallglot.ids import PARTICIPANT, SESSION, new_id
 from kallglot.session.model import Participant, Role, Session
+from kallglot.speech import orders
+from kallglot.speech.orders import Orders
 from kallglot.webhooks.model import of_session
 
 
@@ -31,13 +33,30 @@ class Route:
     connection_id: str | None = None
 
 
-def check(asked: CreateSession, given: ApiServices) -> tuple[Participant, ...]:
-    """The participants. Raises what the request is refused for, whoever sends it."""
+def check(asked: CreateSession, given: ApiServices, chosen: Orders | None = None) -> tuple[Participant, ...]:
+    """The participants. Raises what the request is refused for, whoever sends it; ``chosen`` are the engines that the
+    organisation wants."""
     _refuse_what_is_not_there(asked)
     destinations.check(asked.webhook_url, "webhook_url", given)
     participants = _participants(asked)
-    _check_languages(participants, given)
+    check_engines(asked.engines, given)
+    _check_languages(participants, given, _chosen(asked, chosen))
     return participants
+
+
+def check_engines(asked: Engines | None, given: ApiServices) -> None:
+    """Raises ``invalid_field_value`` for a name that no engine of the kind has."""
+    for kind, key, at, name in orders.names(None if asked is None else asked.model_dump(exclude_none=True)):
+        if name != orders.LOCAL and name not in given.languages.names(kind):
+            param = f"engines.{kind}.{key}.{at}"
+            raise KallglotError(
+                "invalid_field_value", f'{param}: there is no engine for {kind} called "{name}".', param=param
+            )
+
+
+def _chosen(asked: CreateSession, of_organization: Orders | None) -> dict[str, Any] | None:
+    own = None if asked.engines is None else asked.engines.model_dump(exclude_none=True)
+    return orders.over(own, of_organization)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +69,14 @@ class Owner:
     api_key_id: str | None = None
     redaction: Mapping[str, Any] | None = None
     """What its transcript is to do without, as the organization's policy says now."""
+    engines: Orders | None = None
+    """Those that the organization wants, likewise."""
 
 
 def owner_of(caller: Caller) -> Owner:
     masked = policy.redaction(caller.organization.policy)
-    return Owner(caller.organization_id, caller.livemode, caller.plan, caller.key.id, masked)
+    chosen = policy.engines(caller.organization.policy)
+    return Owner(caller.organization_id, caller.livemode, caller.plan, caller.key.id, masked, chosen)
 
 
 async def keep(session: Session, owner: Owner, unit: UnitOfWork) -> None:
@@ -83,7 +105,7 @@ async def keep(session: Session, owner: Owner, unit: UnitOfWork) -> None:
 
 def new_session(asked: CreateSession, provider: Provider | None, owner: Owner, given: ApiServices) -> Session:
     """The session, but for the carrier that :func:`route` finds. Raises what the request is refused for."""
-    participants = check(asked, given)
+    participants = check(asked, given, owner.engines)
     now = given.clock.now()
     return Session(
         id=new_id(SESSION),
@@ -109,6 +131,7 @@ def new_session(asked: CreateSession, provider: Provider | None, owner: Owner, g
         metadata=asked.metadata,
         deadline_at=now + timedelta(seconds=given.never_connected_seconds),
         redaction=owner.redaction,
+        engines=_chosen(asked, owner.engines),
     )
 
 
@@ -140,7 +163,7 @@ def _first(participants: tuple[Participant, ...], role: Role) -> str | None:
     return next((one.language for one in participants if one.role == role and one.language), None)
 
 
-def _check_languages(participants: tuple[Participant, ...], given: ApiServices) -> None:
+def _check_languages(participants: tuple[Participant, ...], given: ApiServices, chosen: Orders | None) -> None:
     """Everyone hears everyone: each two languages spoken in the session have to be served."""
     spoken = list(dict.fromkeys(one.language for one in participants))
     if len(spoken) > 1:
@@ -148,7 +171,7 @@ def _check_languages(participants: tuple[Participant, ...], given: ApiServices) 
     else:
         pairs = [(spoken[0], spoken[0] if len(participants) > 1 else None)]
     for source, target in pairs:
-        missing = given.languages.missing_for(source, target)
+        missing = given.languages.missing_for(source, target, chosen)
         if missing is not None:
             raise KallglotError("unsupported_language_pair", missing, param="target_language")
 

@@ -59,6 +59,7 @@ SESSION: Final[dict[str, Any]] = {
     "transcription": {"partials": True, "terms": [], "profanity_filter": False},
     "translation": {"glossary": [], "original_audio": "mute", "formality": None},
     "ai_agent": None,
+    "engines": {"recognition": {"en": ["deepgram", "local"]}},
     "webhook_url": None,
     "metadata": {"ticket_id": "ticket_456"},
     "livemode": True,
@@ -69,6 +70,12 @@ SESSION: Final[dict[str, Any]] = {
     "duration_seconds": None,
     "usage": None,
 }
+
+_ENGINES: Final[list[dict[str, Any]]] = [
+    {"kind": "recognition", "engine": "deepgram", "language": "en", "seconds": 3.4, "characters": 0},
+    {"kind": "translation", "engine": "deepl", "language": "es", "seconds": 0.0, "characters": 41},
+    {"kind": "synthesis", "engine": "espeak-ng", "language": "es", "seconds": 2.9, "characters": 44},
+]
 
 API_KEY: Final[dict[str, Any]] = {
     "id": "key_01JQ8Z5V7W3T9N4K2M6P8R1S0D",
@@ -243,7 +250,7 @@ ANSWERS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
             "object": "transcript",
             "session_id": SESSION_ID,
             "status": "completed",
-            "turns": [_TURN],
+            "turns": [{**_TURN, "engines": _ENGINES}],
             "metadata": {"total_turns": 1, "duration_seconds": 312.4, "languages_detected": ["en"]},
         },
     ),
@@ -288,7 +295,13 @@ ANSWERS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
                 "name": "English",
                 "recognition": "moonshine-tiny-en",
                 "synthesis": "espeak-ng",
-                "translation_to": [{"language": "es", "engine": "apertium", "note": None}],
+                "translation_to": [
+                    {"language": "es", "engine": "apertium", "note": None, "engines": ["apertium", "deepl"]}
+                ],
+                "recognizers": ["moonshine-tiny-en", "deepgram"],
+                "synthesizers": ["espeak-ng"],
+                "recognition_note": None,
+                "synthesis_note": None,
             },
         ),
     ),

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from kallglot.accounts import policy
 from kallglot.api import views
 from kallglot.api.auth import Caller, requires
 from kallglot.api.openapi import documented
@@ -34,6 +35,8 @@ async def readiness(request: Request) -> JSONResponse:
 
 @router.get("/v1/languages", tags=["languages"], **documented("list_languages"))
 async def languages(request: Request, caller: Caller = requires("sessions:read", "sessions_read")) -> dict[str, Any]:
-    """What can be recognised, translated and spoken here, and by which engine."""
-    found = [{"id": one.code, "object": "language", **asdict(one)} for one in services(request).languages.languages()]
+    """What can be recognised, translated and spoken here, and by which engine: the names that ``engines`` of a session
+    takes, in the order that holds for the organization."""
+    known = services(request).languages.languages(policy.engines(caller.organization.policy))
+    found = [{"id": one.code, "object": "language", **asdict(one)} for one in known]
     return views.listing("/v1/languages", found, False)

@@ -9,7 +9,7 @@ from typing import Any
 
 from kallglot.accounts.model import PhoneNumber
 from kallglot.accounts.plans import plan_named
-from kallglot.accounts.policy import redaction
+from kallglot.accounts.policy import engines, redaction
 from kallglot.api.body import check_storable, parse
 from kallglot.api.creation import Owner, keep, new_session
 from kallglot.api.models import CreateSession
@@ -56,7 +56,8 @@ async def session_for(
             if known is not None:
                 return known
             masked, plan = redaction(organization.policy), plan_named(organization.plan)
-            owner = Owner(organization.id, connection.livemode, plan, redaction=masked)
+            chosen = engines(organization.policy)
+            owner = Owner(organization.id, connection.livemode, plan, redaction=masked, engines=chosen)
             session = _session(asked, owner, number, connection, given)
             await keep(session, owner, unit)
             call = made(session)

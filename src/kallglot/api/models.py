@@ -20,7 +20,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from kallglot.accounts.keys import LONGEST_OVERLAP, OVERLAP
 from kallglot.accounts.model import SCOPES
+from kallglot.speech import orders
 from kallglot.speech.languages import english_name
+from kallglot.speech.orders import ChosenKind
 from kallglot.webhooks import urls
 
 _TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
@@ -240,6 +242,35 @@ class AiAgent(Request):
     tools: Annotated[list[Tool], Field(max_length=64)] | None = None
 
 
+def _engine_order(kind: ChosenKind) -> AfterValidator:
+    def check(value: dict[str, list[str]]) -> dict[str, list[str]]:
+        for key, some in value.items():
+            wrong = orders.wrong_key(kind, key)
+            if wrong is not None:
+                raise PydanticCustomError("language", "{why}", {"why": wrong})
+            if len(set(some)) < len(some):
+                raise PydanticCustomError("engines", "expected each engine once")
+        return value
+
+    return AfterValidator(check)
+
+
+EngineNames = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=100)]],
+    Field(min_length=1, max_length=orders.MOST_NAMES),
+]
+EngineOrder = dict[Annotated[str, StringConstraints(min_length=1, max_length=80)], EngineNames]
+
+
+class Engines(Request):
+    """Names of engines (``/v1/languages``) by language, in the order in which they are asked; ``local`` stands for all
+    that are on the server, ``*`` for every language."""
+
+    recognition: Annotated[EngineOrder, Field(max_length=100), _engine_order("recognition")] | None = None
+    translation: Annotated[EngineOrder, Field(max_length=100), _engine_order("translation")] | None = None
+    synthesis: Annotated[EngineOrder, Field(max_length=100), _engine_order("synthesis")] | None = None
+
+
 class CreateSession(Request):
     mode: Literal["bidirectional_translation", "assistive_translation", "ai_agent", "help_chat_voice"]
     source_language: Language | None = None
@@ -251,6 +282,7 @@ class CreateSession(Request):
     transcription: Transcription = Transcription()
     translation: TranslationIn = TranslationIn()
     ai_agent: AiAgent | None = None
+    engines: Engines | None = None
     webhook_url: WebhookUrl | None = None
     metadata: Metadata | None = None
 

@@ -263,6 +263,7 @@ _ANYTHING: Final = frozenset(
     (
         "duration duration_seconds size sample_rate download_url expires_at source_language target_language stream"
         " language recognition synthesis transcripts_days recordings_days events_days keywords"
+        " engines"
     ).split()
 )
 

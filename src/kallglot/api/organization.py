@@ -12,6 +12,7 @@ from kallglot.api import views
 from kallglot.api.auditing import note
 from kallglot.api.auth import Caller, requires
 from kallglot.api.body import parse, read_json
+from kallglot.api.creation import check_engines
 from kallglot.api.openapi import documented
 from kallglot.api.privacy_models import RedactionPattern, UpdateOrganization
 from kallglot.api.services import services
@@ -28,13 +29,15 @@ async def get(caller: Caller = requires("admin", "management")) -> dict[str, Any
 
 @router.patch("/organization", **documented("update_organization"))
 async def update(request: Request, caller: Caller = requires("admin", "management")) -> dict[str, Any]:
-    """Changes its name, how long what is kept, and what transcripts do without. What is left out stays."""
+    """Changes its name, how long what is kept, what transcripts do without, and which engines are asked. What is left
+    out stays."""
     given = services(request)
     body = await read_json(request)
     # Patterns are compiled to be checked; calls go on meanwhile.
     asked = await asyncio.to_thread(parse, UpdateOrganization, body)
     if not caller.livemode:
         raise KallglotError("insufficient_permissions", "A test key does not change what live calls are kept by.")
+    check_engines(asked.engines, given)
     changes = asked.model_dump(exclude_unset=True)
     renamed: str | None = changes.pop("name", None)
     if asked.redaction is not None and "patterns" in asked.redaction.model_fields_set:

@@ -14,7 +14,7 @@ from kallglot.accounts.model import PhoneNumber
 from kallglot.accounts.ports import ApiKeyRepository, AuditRepository, OrganizationRepository, Page
 from kallglot.analysis.model import Analysis
 from kallglot.billing.ports import PaymentRepository
-from kallglot.billing.usage import Group, UsageFilter, Used
+from kallglot.billing.usage import EngineGroup, Group, UsageFilter, Used
 from kallglot.carriers.model import Call, Connection
 from kallglot.carriers.ports import Change
 from kallglot.outbox import Event
@@ -219,6 +219,10 @@ class EventRepository(Protocol):
 class UsageRepository(Protocol):
     async def used(self, where: UsageFilter) -> list[tuple[Group, Used]]:
         """By group; more than ``MOST_ROWS`` are cut."""
+        ...
+
+    async def engines(self, where: UsageFilter) -> list[EngineGroup]:
+        """What each engine did, by group, likewise."""
         ...
 
 

@@ -12,6 +12,7 @@ _POLICY: Final[dict[str, Any]] = {
         "card_numbers": True,
         "patterns": [{"name": "customer number", "pattern": "\\bK-\\d{6}\\b", "replacement": None}],
     },
+    "engines": {"recognition": {"de": ["deepgram", "local"]}, "translation": {}, "synthesis": {}},
 }
 
 ORGANIZATION: Final[dict[str, Any]] = {
@@ -46,6 +47,7 @@ REQUESTS: Final[dict[str, tuple[str, dict[str, Any], bool]]] = {
                 "card_numbers": True,
                 "patterns": [{"name": "customer number", "pattern": "\\bK-\\d{6}\\b"}],
             },
+            "engines": {"recognition": {"*": ["local"]}},
         },
         True,
     ),

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from kallglot.accounts import policy
+from kallglot.api.models import Engines, Short, Update
 from kallglot.api.models import Request as Body
-from kallglot.api.models import Short, Update
 from kallglot.session.patterns import compiled
 
 
@@ -58,6 +58,7 @@ class UpdateOrganization(Update):
     name: Short = ""
     retention: RetentionPolicy | None = None
     redaction: RedactionPolicy | None = None
+    engines: Engines | None = None
 
 
 MODELS: Final[tuple[type[BaseModel], ...]] = (UpdateOrganization,)

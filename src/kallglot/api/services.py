@@ -20,6 +20,7 @@ from kallglot.carriers.callbacks import Incoming
 from kallglot.carriers.exchange import Exchange
 from kallglot.clock import Clock
 from kallglot.session.tokens import StreamTokens
+from kallglot.speech.orders import ChosenKind, Orders
 from kallglot.speech.registry import LanguageSupport
 from kallglot.webhooks.addresses import Network
 
@@ -32,9 +33,13 @@ async def _no_instructions(url: str, number: PhoneNumber, incoming: Incoming) ->
 
 
 class LanguageCatalogue(Protocol):
-    def languages(self) -> Sequence[LanguageSupport]: ...
+    def languages(self, orders: Orders | None = None) -> Sequence[LanguageSupport]: ...
 
-    def missing_for(self, source: str | None, target: str | None) -> str | None:
+    def names(self, kind: ChosenKind) -> Sequence[str]:
+        """Of all engines of a kind."""
+        ...
+
+    def missing_for(self, source: str | None, target: str | None, orders: Orders | None = None) -> str | None:
         """None where the pair can be served, else the sentence that says what is missing and what gets it."""
         ...
 

@@ -15,7 +15,7 @@ from kallglot.api.models import Moment
 from kallglot.api.openapi import documented
 from kallglot.api.services import services
 from kallglot.api.sessions import Limit, page_of, utc
-from kallglot.billing.usage import GROUPS, LONGEST_DAYS, MOST_ROWS, Group, UsageFilter, Used, added_up
+from kallglot.billing.usage import GROUPS, LONGEST_DAYS, MOST_ROWS, EngineGroup, Group, UsageFilter, Used, added_up
 from kallglot.clock import iso
 from kallglot.errors import KallglotError
 
@@ -42,14 +42,16 @@ async def get_usage(
     group_by: GroupBy = "day",
 ) -> dict[str, Any]:
     """What sessions used that ended from ``start`` until before ``end``, and the credits that were spent in that time:
-    of the current billing period, or the last 30 days, where neither is given. Test keys see test sessions."""
+    of the current billing period, or the last 30 days, where neither is given. Test keys see test sessions. ``engines``
+    has what each engine did for them, by the same groups."""
     given = services(request)
     groups = _groups(group_by)
     began, until = _span(start, end, caller, given.clock.now())
     where = UsageFilter(caller.organization_id, caller.livemode, began, until, groups)
     async with given.store.read() as unit:
         found = await unit.usage.used(where)
-    if len(found) > MOST_ROWS:
+        engines = await unit.usage.engines(where)
+    if max(len(found), len(engines)) > MOST_ROWS:
         message = f"group_by: that is more than {MOST_ROWS} rows; ask for less time, or fewer groups."
         raise KallglotError("invalid_field_value", message, param="group_by")
     total = added_up((Group(), used) for _, used in found)
@@ -64,6 +66,7 @@ async def get_usage(
             for group, used in found
         ],
         "total": _shown(total[0][1] if total else Used()),
+        "engines": [_engine(one) for one in engines],
     }
 
 
@@ -140,6 +143,20 @@ def _shown(used: Used) -> dict[str, Any]:
         "translation_minutes": round(used.translation_ms / 60_000, 3),
         "ai_agent_minutes": round(used.ai_agent_ms / 60_000, 3),
         "credits_used": used.credits,
+    }
+
+
+def _engine(one: EngineGroup) -> dict[str, Any]:
+    group = one.group
+    return {
+        "day": group.day,
+        "mode": group.mode,
+        "api_key_id": group.api_key_id,
+        "kind": one.kind,
+        "engine": one.engine,
+        "sessions": one.sessions,
+        "seconds": one.audio_ms / 1000,
+        "characters": one.characters,
     }
 
 

@@ -26,6 +26,18 @@ ANSWERS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
             "group_by": ["day", "mode"],
             "data": [{"day": "2026-03-26", "mode": "bidirectional_translation", "api_key_id": None, **_USED}],
             "total": _USED,
+            "engines": [
+                {
+                    "day": "2026-03-26",
+                    "mode": "bidirectional_translation",
+                    "api_key_id": None,
+                    "kind": "recognition",
+                    "engine": "deepgram",
+                    "sessions": 2,
+                    "seconds": 498.2,
+                    "characters": 0,
+                }
+            ],
         },
     ),
     "list_credit_entries": (

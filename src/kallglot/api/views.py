@@ -68,6 +68,7 @@ def session_object(one: Session, newest: Call | None = None) -> dict[str, Any]:
         "transcription": _plain(one.transcription),
         "translation": _plain(one.translation),
         "ai_agent": _plain(one.ai_agent),
+        "engines": _plain(one.engines),
         "webhook_url": one.webhook_url,
         "metadata": _plain(one.metadata),
         "livemode": one.livemode,
@@ -102,7 +103,7 @@ def transcript(one: Session, turns: list[Turn], *, include_translations: bool, s
         "object": "transcript",
         "session_id": one.id,
         "status": "completed" if one.status == "ended" else "in_progress",
-        "turns": [turn_object(turn, include_translations) for turn in turns],
+        "turns": [{**turn_object(turn, include_translations), "engines": engines_of(turn)} for turn in turns],
         "metadata": {"total_turns": len(turns), "duration_seconds": seconds, "languages_detected": languages},
     }
 
@@ -142,6 +143,20 @@ def turn_object(turn: Turn, include_translations: bool = True) -> dict[str, Any]
         "end_ms": turn.end_ms,
         "timestamp": iso(turn.created_at),
     }
+
+
+def engines_of(turn: Turn) -> list[dict[str, Any]]:
+    """Who recognised, translated and spoke it; seconds of audio, characters of text."""
+    return [
+        {
+            "kind": use.kind,
+            "engine": use.engine,
+            "language": use.language,
+            "seconds": use.audio_ms / 1000,
+            "characters": use.characters,
+        }
+        for use in turn.engines
+    ]
 
 
 def organization(one: Organization) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from kallglot.session.model import Turn
+
 GROUPS: Final = ("day", "mode", "api_key")
 LONGEST_DAYS: Final = 366
 MOST_ROWS: Final = 10_000
@@ -51,6 +53,28 @@ class Used:
             self.ai_agent_ms + other.ai_agent_ms,
             self.credits + other.credits,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EngineGroup:
+    """What one engine did of one kind, in the sessions of a group."""
+
+    group: Group
+    kind: str
+    engine: str
+    sessions: int = 0
+    audio_ms: int = 0
+    characters: int = 0
+
+
+def used_by(turns: Iterable[Turn]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Kind and engine → milliseconds of audio and characters, of a session's turns."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for turn in turns:
+        for use in turn.engines:
+            ms, characters = found.get((use.kind, use.engine), (0, 0))
+            found[use.kind, use.engine] = ms + use.audio_ms, characters + use.characters
+    return found
 
 
 def added_up(lines: Iterable[tuple[Group, Used]]) -> list[tuple[Group, Used]]:

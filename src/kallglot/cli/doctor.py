@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 import httpx
 from cryptography.fernet import Fernet
@@ -16,9 +17,13 @@ from kallglot.app import stripe_hook
 from kallglot.billing.check import check
 from kallglot.billing.stripe import PaymentsUnavailable
 from kallglot.clock import SystemClock
+from kallglot.models.catalogue import catalogue
+from kallglot.models.installed import InstalledModel, folders, installed
+from kallglot.models.manifest import Manifest, ManifestError
 from kallglot.observer import engine
 from kallglot.recording.shelf import ShelfError, open_shelf
 from kallglot.settings import Settings
+from kallglot.speech.engineconfig import ConfigError
 from kallglot.speech.registry import EngineRegistry, build_registry
 from kallglot.store import Figures, SqlFigures, SqlStore, in_words, versions
 
@@ -30,7 +35,7 @@ def show_languages(console: Console, settings: Settings) -> None:
 
 
 async def _show_languages(console: Console, settings: Settings) -> None:
-    registry = build_registry(recognition_processes=1, scripted=settings.scripted_engines, models_dir=None)
+    registry = _registry(settings)
     await registry.start()
     try:
         table = Table("code", "language", "recognised by", "translated to", "spoken by", "note")
@@ -51,6 +56,36 @@ async def _show_languages(console: Console, settings: Settings) -> None:
         await registry.close()
 
 
+def damaged_models(candidates: Sequence[Path]) -> dict[str, str]:
+    """Name → what is wrong, of models that lie there and cannot be used; as far as manifests and sizes tell."""
+    found: dict[str, str] = {}
+    for folder in candidates:
+        try:
+            Manifest.read(folder).check_sizes(folder)
+        except ManifestError as error:
+            found[folder.name.partition("@")[0]] = str(error)
+    return found
+
+
+def outdated_models(found: Sequence[InstalledModel]) -> list[tuple[str, str]]:
+    """Names, and words about the version that the catalogue has instead."""
+    known = catalogue()
+    return [
+        (model.name, f"{model.version} is here, {newer.version} is there")
+        for model in found
+        if (newer := known.model(model.name)) is not None and newer.version != model.version
+    ]
+
+
+def _registry(settings: Settings) -> EngineRegistry:
+    return build_registry(
+        recognition_processes=1,
+        scripted=settings.scripted_engines,
+        models_dir=settings.models_folder,
+        engines=settings.engines,
+    )
+
+
 def run(console: Console, settings: Settings) -> int:
     """1 where something keeps a server from working here."""
     return asyncio.run(Doctor(console, settings).examine())
@@ -66,6 +101,7 @@ class Doctor:
         figures = await self._database() if self._folder() else Figures()
         await self._shelf()
         await self._engines()
+        self._models()
         self._payments()
         await self._port()
         self._settings_agree(figures)
@@ -160,9 +196,10 @@ class Doctor:
 
     async def _engines(self) -> None:
         try:
-            registry = build_registry(
-                recognition_processes=1, scripted=self._settings.scripted_engines, models_dir=None
-            )
+            registry = _registry(self._settings)
+        except ConfigError as error:
+            self._wrong(f"KALLGLOT_ENGINES: {error}")
+            return
         except (ValueError, OSError) as error:
             self._wrong(f"KALLGLOT_SCRIPTED_ENGINES: {error}")
             return
@@ -182,6 +219,20 @@ class Doctor:
             if not verdict.warnings:
                 note = f" — {status.note}" if status.note else ""
                 self._well(f"{status.kind}: {status.name}{note}")
+
+    def _models(self) -> None:
+        """What was downloaded, whether it is whole, and what else there is."""
+        folder = self._settings.models_folder
+        found = installed(folder)
+        for name, words in damaged_models(folders(folder)).items():
+            self._wrong(f"model {name} is not used: {words}: kallglot models pull --force {name}")
+        for model in found:
+            quality = f" — {model.quality}" if model.quality else ""
+            self._well(f"model for {model.kind}: {model.name} {model.version}{quality}")
+        for name, words in outdated_models(found):
+            self._warn(f"model {name} {words}: kallglot models pull {name}")
+        if not found:
+            self._warn(f"no models in {folder}: kallglot models list shows what other languages need")
 
     async def _port(self) -> None:
         """Taken by a server of ours, which is asked how it is; by somebody else; or free."""

@@ -14,10 +14,11 @@ from kallglot.analysis.profiles import ProfilesError
 from kallglot.app import Deployment, serve
 from kallglot.billing.stripe import PaymentsUnavailable
 from kallglot.cli import doctor as diagnosis
-from kallglot.cli import keys, organizations, webhooks
+from kallglot.cli import keys, models, organizations, webhooks
 from kallglot.cli.calls import CallFailed, Reply, Server, place
 from kallglot.cli.credits import credits
 from kallglot.cli.demo import run_demo
+from kallglot.cli.evaluate import evaluate_command
 from kallglot.cli.phone import load_speech
 from kallglot.cli.shell import console, note, settings, with_store
 from kallglot.clock import SystemClock
@@ -27,12 +28,11 @@ from kallglot.traces import TracesUnavailable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A self-hosted voice session server.")
 numbers = typer.Typer(no_args_is_help=True, help="Phone numbers that the default organisation owns.")
-models = typer.Typer(no_args_is_help=True, help="What can be recognised, translated and spoken here.")
 app.add_typer(organizations.app, name="orgs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(numbers, name="numbers")
-app.add_typer(models, name="models")
+app.add_typer(models.app, name="models")
 app.add_typer(credits, name="credits")
 
 Language = Annotated[str | None, typer.Option(help="BCP 47; unset = detected")]
@@ -133,10 +133,7 @@ def add_number(
     console.print(f"{number} is registered.", highlight=False)
 
 
-@models.command("list")
-def list_models() -> None:
-    """What each language can do with the engines on this machine."""
-    diagnosis.show_languages(console, settings())
+app.command(name="eval")(evaluate_command)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from kallglot.speech.types import (
     RecognizerStream,
     Restarted,
 )
+from kallglot.speech.types import Final as FinalText
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class _Line:
     """One stream, and where its time lies on the session's."""
 
     language: str | None
+    translate_to: str | None = None
     stream: RecognizerStream | None = None
     stream_ms: float = 0.0
     origin_ms: float = 0.0
@@ -66,6 +68,7 @@ class Ear:
         partials: bool,
         terms: tuple[str, ...],
         keeps: bool,
+        translate_to: Callable[[str | None], str | None] = lambda _: None,
         now_ms: Callable[[], float],
         on_event: Callable[[RecognizerEvent, int, str | None], None],
         on_failure: Callable[[str], None],
@@ -73,6 +76,7 @@ class Ear:
         self.recognizer = recognizer
         self._partials = partials
         self._terms = terms
+        self._translate_to = translate_to
         self._now_ms = now_ms
         self._on_event = on_event
         self._on_failure = on_failure
@@ -151,6 +155,11 @@ class Ear:
             self.recognizer = recognizer
             if self._rate:
                 self._begin()
+
+    def translated(self, final: FinalText) -> tuple[str, str] | None:
+        """The language and the translation to it that the recogniser brought along, if it did."""
+        to = self._line.translate_to
+        return (to, final.translation) if to is not None and final.translation else None
 
     async def drain(self) -> None:
         """Everything heard so far is recognised and told when this returns."""
@@ -233,7 +242,8 @@ class Ear:
             self._on_event(Restarted(round(lost_ms)), round(self._line.origin_ms), None)
 
     async def _open(self, line: _Line) -> None:
-        options = RecognizerOptions(self._rate, line.language, self._partials, self._terms)
+        line.translate_to = self._translate_to(line.language)
+        options = RecognizerOptions(self._rate, line.language, self._partials, self._terms, line.translate_to)
         stream = None
         for attempt in range(1, OPEN_ATTEMPTS + 1):
             try:

@@ -19,6 +19,7 @@ from kallglot.session.ports import Engines
 from kallglot.session.routes import Plan, same_language
 from kallglot.speech.faithful import FaithfulTranslator
 from kallglot.speech.types import EngineError, Hints, Translator, Voice
+from kallglot.speech.used import Meter, metering
 from kallglot.texts import cleaned
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ class Utterance:
     confidence: float | None = None
     routed: str | None = None
     """The participant's language when it was said, by which it is routed; None: as it is by now."""
+    given: tuple[tuple[str, int], ...] = ()
+    """Engines that were given how many milliseconds of audio for it."""
+    translated: tuple[str, str] | None = None
+    """A language, and the translation to it that the recogniser brought along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,8 @@ class Surroundings:
     plan: Callable[[str | None], Plan]
     """For what was said in a language; None: in the speaker's."""
     hearings: Callable[[Sequence[str]], list[Hearing]]
-    commit: Callable[[Utterance, tuple[Translation, ...], int], Awaitable[Turn]]
-    """Stores and tells a turn, which is going to be spoken in so many languages."""
+    commit: Callable[[Utterance, tuple[Translation, ...], int, Meter], Awaitable[Turn]]
+    """Stores and tells a turn, which is going to be spoken in so many languages; what engines did for it is metered."""
     begun: Callable[[str, Sequence[Hearing], str], None]
     """A turn was handed to these listeners in a language."""
     spoken: Callable[[str], None]
@@ -69,6 +74,7 @@ class _Speech:
     text: str
     language: str
     listener_ids: tuple[str, ...]
+    meter: Meter
 
 
 class Interpreter:
@@ -100,7 +106,13 @@ class Interpreter:
         utterance = replace(utterance, text=cleaned(utterance.text))
         if self.full:
             last = self._said.pop()
-            utterance = replace(last, text=f"{last.text} {utterance.text}", end_ms=utterance.end_ms)
+            utterance = replace(
+                last,
+                text=f"{last.text} {utterance.text}",
+                end_ms=utterance.end_ms,
+                given=last.given + utterance.given,
+                translated=None,
+            )
         self._said.append(utterance)
         self._settled.clear()
         self._wake_translate.set()
@@ -132,7 +144,8 @@ class Interpreter:
             while self._to_speak:
                 speech = self._to_speak.popleft()
                 try:
-                    await self._speak(speech)
+                    with metering(speech.meter):
+                        await self._speak(speech)
                 except Exception:
                     log.exception("turn %s could not be spoken", speech.turn_id)
                     self._around.warn("synthesis_failed", f"A translation could not be spoken in {speech.language}.")
@@ -155,28 +168,37 @@ class Interpreter:
         plan = self._around.plan(utterance.routed)
         spoken = {route.target: route.listener_ids for route in plan.translated}
         texts: list[str | None] = []
+        meter = Meter()
+        for engine, ms in utterance.given:
+            meter.add("recognition", engine, source, audio_ms=ms)
         if source is not None:
-            texts = await asyncio.gather(*(self._translated(utterance.text, source, to) for to in plan.captions))
+            with metering(meter):
+                texts = await asyncio.gather(*(self._translated(utterance, source, to) for to in plan.captions))
         translations = tuple(
             Translation(language, text) for language, text in zip(plan.captions, texts, strict=False) if text
         )
         speeches = [
-            _Speech(utterance.turn_id, translation.text, translation.language, spoken[translation.language])
+            _Speech(utterance.turn_id, translation.text, translation.language, spoken[translation.language], meter)
             for translation in translations
             if translation.language in spoken
         ]
-        await self._around.commit(utterance, translations, len(speeches))
+        await self._around.commit(utterance, translations, len(speeches), meter)
         self._to_speak.extend(speeches)
         while len(self._to_speak) > MAX_WAITING:
             self._around.spoken(self._to_speak.popleft().turn_id)
             self._around.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
         self._wake_speak.set()
 
-    async def _translated(self, text: str, source: str, target: str) -> str | None:
+    async def _translated(self, utterance: Utterance, source: str, target: str) -> str | None:
+        text = utterance.text
         if same_language(source, target):
             # Somebody speaks the listener's language for a sentence, and their own voice is not heard.
             return text
         context = self._context.setdefault((source, target), deque(maxlen=CONTEXT_PAIRS))
+        if utterance.translated is not None and same_language(utterance.translated[0], target):
+            translation = cleaned(utterance.translated[1])
+            context.append((text, translation))
+            return translation
         hints = Hints(tuple(context), self._glossary, self._formality)
         try:
             translator = self._engines.translator(source, target)

@@ -32,6 +32,7 @@ from kallglot.session.sessiontime import SessionTime
 from kallglot.session.speaker import Listening, Speaker
 from kallglot.session.state import STREAM_CLOSE_CODES
 from kallglot.session.timings import TurnTimes
+from kallglot.session.uses import TurnUses
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class LiveSession:
             emit=self.emit,
             observe=observe,
         )
+        self._uses = TurnUses(record.id, journal)
         self._redaction = redaction(record.redaction)
         self._redaction.resume(turns[-RESUMED_TURNS:])
         self._scribe = Scribe(
@@ -108,6 +110,7 @@ class LiveSession:
             emit=self.emit,
             warn=self.warn,
             timings=self._playback.timings,
+            uses=self._uses,
             redaction=self._redaction,
         )
         self._speakers = {one.id: self._speaker(one, turns) for one in record.participants}
@@ -119,7 +122,7 @@ class LiveSession:
             hearings=self._audience.of,
             commit=partial(self._scribe.write, lambda: self._participants[participant.id]),
             begun=partial(self._begun, participant.id),
-            spoken=self._playback.timings.spoken,
+            spoken=self._spoken,
             warn=self.warn,
         )
         listening = Listening(
@@ -160,6 +163,7 @@ class LiveSession:
                 self._note(self._audience.leave_all())
                 self._playback.end()
                 await self._playback.keep()
+                await self._uses.keep()
         finally:
             if self._tape is not None:
                 await self._tape.close()
@@ -200,6 +204,10 @@ class LiveSession:
                 await asyncio.gather(*(speaker.drain() for speaker in self._speakers.values()))
         except TimeoutError:
             log.warning("session %s: engines did not finish within %s s", self.record.id, DRAIN_SECONDS)
+
+    async def keep_uses(self) -> None:
+        """What engines did until now is stored."""
+        await self._uses.keep()
 
     async def begin_ending(self) -> None:
         self._ending = True
@@ -352,6 +360,8 @@ class LiveSession:
             self.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
         if self._playback.done(now):
             self._spawn(self._playback.keep(), "timings")
+        if self._uses.due(now):
+            self._spawn(self._uses.keep(), "uses")
         self._holding.tick(now * 1000)
         for speaker in self._speakers.values():
             speaker.tick()
@@ -430,6 +440,10 @@ class LiveSession:
         if self._tape is not None and self._time.begun:
             at_ms = self._time.at(at_monotonic_ms)
             self._tape.heard(self._participants[listener_id], at_ms, pcm, sample_rate_hz)
+
+    def _spoken(self, turn_id: str) -> None:
+        self._playback.timings.spoken(turn_id)
+        self._uses.spoken(turn_id)
 
     def _begun(self, speaker_id: str, turn_id: str, hearings: Sequence[Hearing], language: str) -> None:
         for listener in self._audience.begin(turn_id, hearings):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from kallglot.speech.used import EngineUse
+
 Mode = Literal["bidirectional_translation", "assistive_translation", "ai_agent", "help_chat_voice"]
 Role = Literal["customer", "agent"]
 Status = Literal["created", "connecting", "active", "ending", "ended"]
@@ -71,6 +73,8 @@ class Session:
     redaction: Mapping[str, Any] | None = None
     """What is masked in its transcript, as the organisation's policy said when it was created."""
     transcript_deleted_at: datetime | None = None
+    engines: Mapping[str, Mapping[str, Any]] | None = None
+    """The engines it chose, in order (:mod:`kallglot.speech.orders`), its organisation's behind its own."""
 
     @property
     def duration_seconds(self) -> float | None:
@@ -105,3 +109,5 @@ class Turn:
     created_at: datetime
     confidence: float | None = None
     translations: tuple[Translation, ...] = ()
+    engines: tuple[EngineUse, ...] = ()
+    """Who recognised, translated and, as far as that is over, spoke it, and how much was asked of them."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from kallglot.session.model import EndReason, Participant, Session, Turn, Usage
 from kallglot.session.timings import TurnTimes
 from kallglot.speech.types import LanguageDetector, Recognizer, Synthesizer, Translator
+from kallglot.speech.used import EngineUse
 
 
 class Unstorable(Exception):
@@ -29,6 +30,10 @@ class SessionJournal(Protocol):
 
         The same id again changes nothing, so that a caller may repeat after an unclear failure. Raises
         :class:`Unstorable`."""
+        ...
+
+    async def add_uses(self, uses: Mapping[str, tuple[EngineUse, ...]]) -> None:
+        """What engines did for turns, by turn: in place of what was kept of it."""
         ...
 
     async def add_timings(self, times: Sequence[TurnTimes]) -> None:

@@ -15,6 +15,8 @@ from kallglot.session.model import Participant, Translation, Turn
 from kallglot.session.ports import SessionJournal, Unstorable
 from kallglot.session.redaction import Redaction
 from kallglot.session.timings import Timings, TurnTimes
+from kallglot.session.uses import TurnUses
+from kallglot.speech.used import Meter
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class Scribe:
         emit: Callable[[events.SessionEvent], None],
         warn: Callable[[str, str], None],
         timings: Timings,
+        uses: TurnUses,
         redaction: Redaction,
     ) -> None:
         self._session_id = session_id
@@ -48,6 +51,7 @@ class Scribe:
         self._emit = emit
         self._warn = warn
         self._timings = timings
+        self._uses = uses
         self._redaction = redaction
         self._lock = asyncio.Lock()
 
@@ -57,6 +61,7 @@ class Scribe:
         utterance: Utterance,
         translations: tuple[Translation, ...],
         speeches: int,
+        meter: Meter,
     ) -> Turn:
         """A store that is away is waited for. Raises :class:`Unstorable`."""
         participant = speaker()
@@ -76,6 +81,7 @@ class Scribe:
                 created_at=self._clock.now(),
                 confidence=utterance.confidence,
                 translations=translations,
+                engines=meter.uses(),
             )
             turn = await self._redaction.turn(said)
             await self._persist(turn)
@@ -92,6 +98,7 @@ class Scribe:
             round(self._now_ms()),
         )
         self._timings.committed(times, speeches)
+        self._uses.stored(turn.id, meter, turn.engines, speeches)
         return turn
 
     async def _persist(self, turn: Turn) -> None:

@@ -18,9 +18,11 @@ from kallglot.session.interpreter import Interpreter, Surroundings, Utterance
 from kallglot.session.model import Participant, Session
 from kallglot.session.ports import Engines
 from kallglot.speech.languages import english_name
+from kallglot.speech.orders import wanted
 from kallglot.speech.terms import Terms
 from kallglot.speech.types import (
     Detection,
+    Failed,
     Partial,
     Recognizer,
     RecognizerEvent,
@@ -29,6 +31,7 @@ from kallglot.speech.types import (
     SpeechStopped,
 )
 from kallglot.speech.types import Final as FinalText
+from kallglot.speech.used import Heard
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,8 @@ class Speaker:
         self._declared = participant.language is not None and not participant.detected
         self._languages = LanguageTracker(participant.language, declared=self._declared)
         self._first_partials: dict[str, int] = {}
+        self._given: tuple[tuple[str, int], ...] = ()
+        """Audio that engines were given, of which no turn has come yet."""
         self._terms = Terms(tuple(session.transcription.get("terms") or ()))
         self._shows_partials = bool(session.transcription.get("partials", True))
         self._ear: Ear | None = None
@@ -178,6 +183,7 @@ class Speaker:
             partials=self._wants_partials,
             terms=tuple(self._session.transcription.get("terms") or ()),
             keeps=not self._declared,
+            translate_to=self._translate_to,
             now_ms=self._session_side.now_ms,
             on_event=self._on_recognised,
             on_failure=lambda _: self._around.warn("recognition_delayed", "Speech recognition is being started again."),
@@ -187,6 +193,14 @@ class Speaker:
     def _wants_partials(self) -> bool:
         """Somebody who talks on is translated by what the partials say."""
         return self._shows_partials or bool(self._around.plan(None).captions)
+
+    def _translate_to(self, language: str | None) -> str | None:
+        """The one language that a recogniser may translate to in the same stream, instead of a translator that was not
+        chosen."""
+        captions = self._around.plan(None).captions
+        if language is None or len(captions) != 1 or self._session.translation.get("glossary"):
+            return None
+        return captions[0] if wanted(self._session.engines, "translation", language, captions[0]) is None else None
 
     def _serves(self, recognizer: Recognizer | None) -> bool:
         """Whether the ear hears with this one already, whatever the language."""
@@ -241,6 +255,8 @@ class Speaker:
                 if event.lost_ms:
                     message = f"The speech recogniser was restarted; {event.lost_ms} ms of audio were lost."
                 self._around.warn("recognition_restarted", message)
+            case Failed():
+                self._around.warn("recognition_unavailable", "The speech recogniser has given up.")
 
     def _heard_speaking(self, speaking: bool, at_ms: float) -> None:
         if speaking == self._speaking:
@@ -263,6 +279,8 @@ class Speaker:
     def _on_final(self, event: FinalText, origin_ms: int, before: str | None) -> None:
         start, end = origin_ms + event.start_ms, origin_ms + event.end_ms
         divided = self._clauses.divided
+        if isinstance(event, Heard):
+            self._given += event.given
         result = self._clauses.final(event.text, start, end)
         again_from = end if divided else max(start - RELISTEN_MS, self._recognised_ms)
         self._recognised_ms = max(self._recognised_ms, end)
@@ -272,11 +290,20 @@ class Speaker:
                 self._show(Tentative(result.turn_id, "", "", start))
         elif isinstance(result, Segment):
             language = before or self.participant.language
-            self._commit(result, before or event.language or language, event.confidence, language)
+            translated = None if divided or before is not None or self._ear is None else self._ear.translated(event)
+            self._commit(result, before or event.language or language, event.confidence, language, translated)
         elif result is not None:
             self._show(result)
 
-    def _commit(self, segment: Segment, language: str | None, confidence: float | None, routed: str | None) -> None:
+    def _commit(
+        self,
+        segment: Segment,
+        language: str | None,
+        confidence: float | None,
+        routed: str | None,
+        translated: tuple[str, str] | None = None,
+    ) -> None:
+        given, self._given = self._given, ()
         self.interpreter.add(
             Utterance(
                 segment.turn_id,
@@ -288,6 +315,8 @@ class Speaker:
                 self._first_partials.pop(segment.turn_id, None),
                 confidence,
                 routed,
+                given,
+                translated,
             )
         )
 

@@ -73,12 +73,15 @@ class Switchboard:
         observe: Callable[[TurnTimes], None] = lambda _: None,
         tell: Observe = unobserved,
         turn: Callable[[TurnTimes, datetime], None] = lambda _times, _began_at: None,
+        choose: Callable[[Session], Engines] | None = None,
     ) -> None:
-        """``turn`` is told of each turn that is over, with the moment from which its times are counted."""
+        """``turn`` is told of each turn that is over, with the moment from which its times are counted. ``choose``
+        finds the engines of a session that may have some of its own."""
         self.on_ended: Callable[[Session], Coroutine[Any, Any, None]] | None = None
         """Told of every session that has ended, when it has."""
         self._journal = journal
         self._engines = engines
+        self._choose = choose
         self._clock = clock
         self._limits = limits
         self._recorder = recorder
@@ -168,6 +171,7 @@ class Switchboard:
                 last_connected = ended_at if live.has_legs else live.left_at
                 await live.begin_ending()
                 await live.drain()
+                await live.keep_uses()
             elif stored.deadline_at is not None and stored.status != "created":
                 last_connected = stored.deadline_at - timedelta(seconds=self._limits.reconnect_seconds)
             else:
@@ -214,7 +218,7 @@ class Switchboard:
             record,
             await self._journal.turns(session_id),
             journal=self._journal,
-            engines=self._engines,
+            engines=self._engines if self._choose is None else self._choose(record),
             clock=self._clock,
             reconnect_seconds=self._limits.reconnect_seconds,
             observe=lambda times: self._turn_over(live, times),

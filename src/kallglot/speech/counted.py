@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from kallglot.speech import used
+from kallglot.speech.orders import Orders
 from kallglot.speech.types import (
     EngineKind,
     Hints,
@@ -17,6 +19,7 @@ from kallglot.speech.types import (
     RecognizerOptions,
     RecognizerStream,
     Restarted,
+    SpokenDetector,
     Synthesizer,
     Translator,
     Voice,
@@ -26,13 +29,17 @@ Counted = TypeVar("Counted")
 
 
 class Registry(Protocol):
-    def recognizer(self, language: str | None) -> Recognizer | None: ...
+    def recognizers(self, language: str | None, orders: Orders | None = None) -> Sequence[Recognizer]: ...
 
-    def translator(self, source: str, target: str) -> Translator | None: ...
+    def translators(self, source: str, target: str, orders: Orders | None = None) -> Sequence[Translator]: ...
 
-    def synthesizer(self, language: str) -> Synthesizer | None: ...
+    def synthesizers(self, language: str, orders: Orders | None = None) -> Sequence[Synthesizer]: ...
 
     def detector(self) -> LanguageDetector | None: ...
+
+    def spoken_detector(self, orders: Orders | None = None) -> SpokenDetector | None: ...
+
+    def recognised(self, orders: Orders | None = None) -> Sequence[str]: ...
 
 
 @dataclass(slots=True)
@@ -79,23 +86,37 @@ class CountedEngines:
         self._made: dict[tuple[EngineKind, int], tuple[object, object]] = {}
         self.counts: dict[tuple[EngineKind, str], Counts] = {}
 
+    def recognizers(self, language: str | None, orders: Orders | None = None) -> list[Recognizer]:
+        found = self._registry.recognizers(language, orders)
+        return [self._counted("recognition", engine, _Recognizer) for engine in found]
+
+    def translators(self, source: str, target: str, orders: Orders | None = None) -> list[Translator]:
+        found = self._registry.translators(source, target, orders)
+        return [self._counted("translation", engine, _Translator) for engine in found]
+
+    def synthesizers(self, language: str, orders: Orders | None = None) -> list[Synthesizer]:
+        found = self._registry.synthesizers(language, orders)
+        return [self._counted("synthesis", engine, _Synthesizer) for engine in found]
+
     def recognizer(self, language: str | None) -> Recognizer | None:
-        return self._counted("recognition", self._registry.recognizer(language), _Recognizer)
+        return next(iter(self.recognizers(language)), None)
 
     def translator(self, source: str, target: str) -> Translator | None:
-        return self._counted("translation", self._registry.translator(source, target), _Translator)
+        return next(iter(self.translators(source, target)), None)
 
     def synthesizer(self, language: str) -> Synthesizer | None:
-        return self._counted("synthesis", self._registry.synthesizer(language), _Synthesizer)
+        return next(iter(self.synthesizers(language)), None)
 
     def detector(self) -> LanguageDetector | None:
         return self._registry.detector()
 
-    def _counted(
-        self, kind: EngineKind, engine: Counted | None, make: Callable[[Counted, Counts], Counted]
-    ) -> Counted | None:
-        if engine is None:
-            return None
+    def spoken_detector(self, orders: Orders | None = None) -> SpokenDetector | None:
+        return self._registry.spoken_detector(orders)
+
+    def recognised(self, orders: Orders | None = None) -> Sequence[str]:
+        return self._registry.recognised(orders)
+
+    def _counted(self, kind: EngineKind, engine: Counted, make: Callable[[Counted, Counts], Counted]) -> Counted:
         known = self._made.get((kind, id(engine)))
         if known is None:
             counts = self.counts.setdefault((kind, getattr(engine, "name", "unnamed")), Counts())
@@ -110,6 +131,15 @@ class _Recognizer:
         self.name = engine.name
         self._engine = engine
         self._counts = counts
+
+    @property
+    def healthy(self) -> bool:
+        return getattr(self._engine, "healthy", True)
+
+    @property
+    def remote(self) -> bool:
+        """Whether it may give a stream up, as what is far away does."""
+        return hasattr(self._engine, "healthy")
 
     @property
     def languages(self) -> Collection[str]:
@@ -134,10 +164,15 @@ class _Translator:
         self._engine = engine
         self._counts = counts
 
+    @property
+    def healthy(self) -> bool:
+        return getattr(self._engine, "healthy", True)
+
     async def warm(self, source: str, target: str) -> None:
         await self._engine.warm(source, target)
 
     async def translate(self, text: str, source: str, target: str, hints: Hints = Hints()) -> str:
+        used.use("translation", self.name, target, characters=len(text))
         with _Timed(self._counts) as timed:
             translation = await self._engine.translate(text, source, target, hints)
             timed.well()
@@ -151,14 +186,21 @@ class _Synthesizer:
         self._engine = engine
         self._counts = counts
 
+    @property
+    def healthy(self) -> bool:
+        return getattr(self._engine, "healthy", True)
+
     def synthesize(self, text: str, language: str, voice: Voice) -> AsyncIterator[bytes]:
         return self._speak(text, language, voice)
 
     async def _speak(self, text: str, language: str, voice: Voice) -> AsyncGenerator[bytes]:
+        used.use("synthesis", self.name, language, characters=len(text))
         speaking = self._engine.synthesize(text, language, voice)
         with _Timed(self._counts) as timed:
             try:
                 async for pcm in speaking:
+                    ms = len(pcm) / 2 * 1000 / self._engine.sample_rate_hz
+                    used.use("synthesis", self.name, language, audio_ms=ms)
                     yield pcm
                 timed.well()
             except GeneratorExit:

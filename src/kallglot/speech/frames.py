@@ -24,11 +24,16 @@ class Kind(IntEnum):
     DRAIN = 5
     CLOSE = 6
     PING = 7
+    REQUEST = 8
+    CANCEL = 9
     READY = 16
     EVENT = 17
     COMMITTED = 18
     DRAINED = 19
     PONG = 20
+    BEGUN = 21
+    ANSWER = 22
+    FAILED = 23
 
 
 class Frame(NamedTuple):

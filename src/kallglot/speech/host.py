@@ -25,10 +25,18 @@ SILENT_SECONDS: Final = 8.0
 """A child that has said nothing for so long, pings unanswered, is taken for dead."""
 START_SECONDS: Final = 60.0
 BACKOFF_SECONDS: Final = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)
+HOPELESS_SECONDS: Final = 30.0
+STILLBORN_AT_START: Final = 2
+"""So many children that ended before any was ready, or one of each place in the pool: the others will too."""
+STILLBORN: Final = 5
+"""So many in a row later on: the streams are not kept waiting any longer. It is tried again all the same."""
 STABLE_SECONDS: Final = 10.0
 GATHER_SECONDS: Final = 0.008
 """Frames of many streams that come within it go to a child in one write."""
 WRITE_BYTES: Final = 32 * 1024
+LAST_WORDS: Final = 500
+"""Characters of what a child said before it ended that an error quotes."""
+LAST_WORDS_SECONDS: Final = 1.0
 
 
 class Child:
@@ -40,6 +48,7 @@ class Child:
         self.ready = False
         self.heard = False
         """Since the last look."""
+        self.last_words = ""
         self._opened: set[int] = set()
         self._eager: dict[int, HostedStream] = {}
         self._wake = asyncio.Event()
@@ -102,6 +111,9 @@ class EngineHost:
         self._keepers: list[asyncio.Task[None]] = []
         self._numbers = 0
         self._any_ready = asyncio.Event()
+        self._hopeless = asyncio.Event()
+        self._stillborn = 0
+        self._trouble = ""
         self._closing = False
         self.restarts = 0
         """Children that ended and were replaced."""
@@ -121,19 +133,32 @@ class EngineHost:
         return any(child.ready for child in self._children)
 
     async def start(self) -> None:
-        """Starts the pool and waits for its first member. Raises :class:`EngineError` when none comes up."""
+        """Starts the pool and waits for its first member. Raises :class:`EngineError` when none comes up: what the
+        children said when they ended, if they did."""
         self._closing = False
+        self._stillborn = 0
         self._any_ready.clear()
+        self._hopeless.clear()
         self._keepers = [asyncio.create_task(self._keep_one(), name="engine-child") for _ in range(self._count)]
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self._any_ready.wait()
+                await self._ready_or_hopeless()
+            if not self._any_ready.is_set():
+                raise EngineError(f"the engine process does not start: {self._trouble}", passing=False)
         except TimeoutError:
             await self.close()
-            raise EngineError("the recognition process did not start") from None
+            raise EngineError("the engine process did not start in time") from None
         except BaseException:
             await self.close()
             raise
+
+    async def _ready_or_hopeless(self) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (self._any_ready, self._hopeless)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def close(self) -> None:
         self._closing = True
@@ -145,12 +170,21 @@ class EngineHost:
         await asyncio.gather(*self._keepers, return_exceptions=True)
         self._keepers.clear()
 
-    def open(self, options: RecognizerOptions, on_event: Callable[[RecognizerEvent], None]) -> HostedStream:
-        """Raises :class:`EngineError`."""
+    def open(
+        self,
+        options: RecognizerOptions,
+        on_event: Callable[[RecognizerEvent], None],
+        *,
+        among: Sequence[str] = (),
+    ) -> HostedStream:
+        """``among`` are languages for an engine that is asked which it hears. Raises :class:`EngineError`."""
         if self._closing:
             raise EngineError("the recogniser is shutting down")
+        if self._stillborn >= STILLBORN and not self.ready:
+            raise EngineError(f"the engine process does not start: {self._trouble}")
         self._numbers += 1
-        stream = self._streams[self._numbers] = HostedStream(self._numbers, options, on_event, self._leave)
+        stream = HostedStream(self._numbers, options, on_event, self._leave, among)
+        self._streams[self._numbers] = stream
         self._place(stream)
         return stream
 
@@ -173,7 +207,8 @@ class EngineHost:
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
-            await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+            pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+            await asyncio.sleep(HOPELESS_SECONDS if self._stillborn >= STILLBORN else pause)
             begun = loop.time()
             try:
                 await self._run_one()
@@ -189,21 +224,23 @@ class EngineHost:
         )
         child = Child(process)
         self._children.append(child)
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self._read(child), child.write_forever(), self._watch(child), _log_errors(process))
-        ]
+        listening = asyncio.create_task(_log_errors(child))
+        tasks = [asyncio.create_task(work) for work in (self._read(child), child.write_forever(), self._watch(child))]
+        was_ready = False
         try:
-            await asyncio.wait(tasks[:3], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            child.ready = False
+            was_ready, child.ready = child.ready, False
             self._children.remove(child)
             for task in tasks:
                 task.cancel()
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await asyncio.shield(process.wait())
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if not self._closing:
+                await asyncio.wait([listening], timeout=LAST_WORDS_SECONDS)
+            listening.cancel()
+            await asyncio.gather(*tasks, listening, return_exceptions=True)
             _close_pipes(process)
             if not self._closing:
                 self.restarts += 1
@@ -211,6 +248,18 @@ class EngineHost:
             for stream in list(child.streams.values()):
                 stream.orphaned()
                 self._place(stream)
+        if not was_ready:
+            self._miscarried(child)
+
+    def _miscarried(self, child: Child) -> None:
+        self._stillborn += 1
+        said = [line.strip() for line in child.last_words.splitlines() if line.strip()]
+        self._trouble = said[-1][-LAST_WORDS:] if said else f"it ended with {child.process.returncode}"
+        if self._stillborn >= max(STILLBORN_AT_START, self._count):
+            self._hopeless.set()
+        if self._stillborn >= STILLBORN and not self.ready:
+            for stream in list(self._streams.values()):
+                stream.failed(f"the engine process does not start: {self._trouble}")
 
     async def _read(self, child: Child) -> None:
         stdout = child.process.stdout
@@ -226,6 +275,7 @@ class EngineHost:
 
     def _settle_in(self, child: Child) -> None:
         child.ready = True
+        self._stillborn = 0
         self._any_ready.set()
         for stream in list(self._streams.values()):
             if stream.child is None:
@@ -245,10 +295,13 @@ class EngineHost:
         log.warning("engine process %d does not answer", child.process.pid)
 
 
-async def _log_errors(process: asyncio.subprocess.Process) -> None:
+async def _log_errors(child: Child) -> None:
+    process = child.process
     assert process.stderr is not None
     while said := await process.stderr.read(4096):
-        log.warning("engine process %d: %s", process.pid, said.decode(errors="replace").rstrip())
+        text = said.decode(errors="replace")
+        child.last_words = (child.last_words + text)[-4 * LAST_WORDS :]
+        log.warning("engine process %d: %s", process.pid, text.rstrip())
 
 
 def _close_pipes(process: asyncio.subprocess.Process) -> None:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from kallglot.speech import frames
 from kallglot.speech.backlog import Backlog
 from kallglot.speech.frames import Frame, Kind
+from kallglot.speech.types import (
+    Failed,
+    Partial,
+    RecognizerEvent,
+    RecognizerOptions,
+    Restarted,
+    SpeechStarted,
+    SpeechStopped,
+)
 from kallglot.speech.types import Final as FinalText
-from kallglot.speech.types import Partial, RecognizerEvent, RecognizerOptions, Restarted, SpeechStarted, SpeechStopped
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +41,11 @@ class HostedStream:
         options: RecognizerOptions,
         on_event: Callable[[RecognizerEvent], None],
         on_close: Callable[[HostedStream], None],
+        among: Sequence[str] = (),
     ) -> None:
         self.number = number
         self.options = options
+        self._among = tuple(among)
         self.backlog = Backlog(number, options.sample_rate_hz)
         self.child: Carrier | None = None
         self.closed = False
@@ -46,7 +56,7 @@ class HostedStream:
 
     @property
     def backlog_ms(self) -> int:
-        return self.backlog.backlog_ms
+        return 0 if self.closed else self.backlog.backlog_ms
 
     @property
     def dropped_ms(self) -> int:
@@ -98,9 +108,18 @@ class HostedStream:
         options = {
             "rate": self.options.sample_rate_hz,
             "partials": self.options.partials,
+            "language": self.options.language,
+            "among": self._among,
             "start": self.backlog.start,
         }
         return frames.pack(Kind.OPEN, self.number, options)
+
+    def failed(self, reason: str) -> None:
+        """No child will come any more."""
+        if not self.closed:
+            self._tell(Failed(reason))
+            self.shut()
+            self._on_close(self)
 
     def orphaned(self) -> None:
         """Its child is gone."""
@@ -157,7 +176,7 @@ def _event(told: list[Any]) -> tuple[RecognizerEvent, int]:
             return SpeechStopped(at_ms), 0
         case ["partial", start_ms, text, stable, hypothesis]:
             return Partial(text, stable, start_ms, hypothesis), 0
-        case ["final", start_ms, end_ms, text, confidence, committed]:
-            return FinalText(text, start_ms, end_ms, confidence), committed
+        case ["final", start_ms, end_ms, text, confidence, language, committed]:
+            return FinalText(text, start_ms, end_ms, confidence, language), committed
         case _:
             raise ValueError(f"an engine told of {told!r}")

@@ -8,15 +8,17 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from kallglot.speech.languages import base, english_name, match
+from kallglot.speech.orders import LOCAL, ChosenKind, Orders, wanted
 from kallglot.speech.types import (
     EngineError,
     EngineKind,
     LanguageDetector,
     Processes,
     Recognizer,
+    SpokenDetector,
     Synthesizer,
     Translator,
 )
@@ -38,6 +40,9 @@ class Managed(Protocol):
     async def close(self) -> None: ...
 
 
+Named = TypeVar("Named", bound=Managed)
+
+
 class ManagedRecognizer(Managed, Recognizer, Protocol): ...
 
 
@@ -56,17 +61,23 @@ class ManagedSynthesizer(Managed, Synthesizer, Protocol):
 class ManagedDetector(Managed, LanguageDetector, Protocol): ...
 
 
+class ManagedSpokenDetector(Managed, SpokenDetector, Protocol): ...
+
+
 @dataclass(frozen=True, slots=True)
 class TranslationSupport:
     language: str
     engine: str
     note: str | None = None
     """What to expect of it, where the engine says so."""
+    engines: tuple[str, ...] = ()
+    """All that can be chosen, in the order in which they are asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageSupport:
-    """``recognition`` and ``synthesis`` are the names of the engines, None where there is none."""
+    """``recognition`` and ``synthesis`` are the names of the engines, None where there is none; ``recognizers`` and
+    ``synthesizers`` all that can be chosen, in the order in which they are asked."""
 
     code: str
     name: str
@@ -74,6 +85,10 @@ class LanguageSupport:
     recognition: str | None
     synthesis: str | None
     translation_to: tuple[TranslationSupport, ...]
+    recognizers: tuple[str, ...] = ()
+    synthesizers: tuple[str, ...] = ()
+    recognition_note: str | None = None
+    synthesis_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +101,13 @@ class EngineStatus:
     note: str | None
     """What is missing or went wrong, and what to do; for a ready engine what to expect of its quality."""
     processes: Processes | None = None
+    down: str | None = None
+    """Why a ready engine does not answer at the moment; others serve in its place where there are any."""
 
 
 class EngineRegistry:
-    """Picks an engine for a language: the first that has the exact tag or, failing that, its base language.
+    """Picks engines for a language: those that have the exact tag or, failing that, its base language, in the order
+    that is given for it, else in their own, with the ``remote`` ones, by name, behind those of this machine.
 
     An engine that lacks its parts, or whose start failed, is listed by :meth:`status` and not used.
     """
@@ -101,11 +119,17 @@ class EngineRegistry:
         translators: Sequence[ManagedTranslator] = (),
         synthesizers: Sequence[ManagedSynthesizer] = (),
         detectors: Sequence[ManagedDetector] = (),
+        spoken: Sequence[ManagedSpokenDetector] = (),
+        orders: Orders | None = None,
+        remote: Collection[str] = (),
     ) -> None:
+        self._orders = orders
+        self._remote = frozenset(remote)
         self._recognizers = recognizers
         self._translators = translators
         self._synthesizers = synthesizers
         self._detectors = detectors
+        self._spoken = spoken
         self._trouble: dict[int, str] = {}
         self._ready: set[int] = set()
 
@@ -120,33 +144,58 @@ class EngineRegistry:
             if isinstance(outcome, BaseException):
                 log.error("closing an engine failed", exc_info=outcome)
 
-    def recognizer(self, language: str | None) -> Recognizer | None:
+    def recognizers(self, language: str | None, orders: Orders | None = None) -> list[ManagedRecognizer]:
+        """All that may serve, in order; ``orders`` go over those of the installation. None as language: any."""
+        usable = [one for one in self._recognizers if self._usable(one)]
+        if language is not None:
+            usable = [one for one in usable if match(language, one.languages)]
+        return self._ordered("recognition", usable, (language,), orders)
+
+    def translators(self, source: str, target: str, orders: Orders | None = None) -> list[ManagedTranslator]:
+        usable = [one for one in self._translators if self._usable(one) and _pair_of(source, target, one.pairs)]
+        return self._ordered("translation", usable, (source, target), orders)
+
+    def synthesizers(self, language: str, orders: Orders | None = None) -> list[ManagedSynthesizer]:
+        usable = [one for one in self._synthesizers if self._usable(one) and match(language, one.languages)]
+        return self._ordered("synthesis", usable, (language,), orders)
+
+    def recognizer(self, language: str | None, orders: Orders | None = None) -> Recognizer | None:
         """None as language: any recogniser."""
-        usable = [engine for engine in self._recognizers if self._usable(engine)]
-        if language is None:
-            return usable[0] if usable else None
-        return next((engine for engine in usable if match(language, engine.languages)), None)
+        return next(iter(self.recognizers(language, orders)), None)
 
-    def translator(self, source: str, target: str) -> Translator | None:
-        for engine in self._translators:
-            if self._usable(engine) and _pair_of(source, target, engine.pairs):
-                return engine
-        return None
+    def translator(self, source: str, target: str, orders: Orders | None = None) -> Translator | None:
+        return next(iter(self.translators(source, target, orders)), None)
 
-    def synthesizer(self, language: str) -> Synthesizer | None:
-        usable = (engine for engine in self._synthesizers if self._usable(engine))
-        return next((engine for engine in usable if match(language, engine.languages)), None)
+    def synthesizer(self, language: str, orders: Orders | None = None) -> Synthesizer | None:
+        return next(iter(self.synthesizers(language, orders)), None)
 
     def detector(self) -> LanguageDetector | None:
         return next((engine for engine in self._detectors if self._usable(engine)), None)
 
-    def languages(self) -> list[LanguageSupport]:
+    def spoken_detector(self, orders: Orders | None = None) -> SpokenDetector | None:
+        """Who finds out which recogniser is the right one for somebody whose language is not known. None where that is
+        not needed, or an engine elsewhere is asked first: they tell languages apart themselves."""
+        recognizers = self.recognizers(None, orders)
+        if not recognizers or recognizers[0].name in self._remote or len(self.recognised(orders)) < 2:
+            return None
+        return next((engine for engine in self._spoken if self._usable(engine)), None)
+
+    def recognised(self, orders: Orders | None = None) -> list[str]:
+        """Languages, without regions, in the order in which their engines are asked."""
+        found = (base(language) for engine in self.recognizers(None, orders) for language in engine.languages)
+        return list(dict.fromkeys(found))
+
+    def names(self, kind: ChosenKind) -> list[str]:
+        """Of the engines of a kind, those that are not ready too."""
+        return list(dict.fromkeys(engine.name for of, engine in self._engines() if of == kind))
+
+    def languages(self, orders: Orders | None = None) -> list[LanguageSupport]:
         """Every language that any ready engine serves, by code."""
         codes: set[str] = set()
         for kind, engine in self._engines():
             if self._usable(engine):
                 codes.update(code for entry in _served(kind, engine) for code in entry.split(">"))
-        return [self._support(code, sorted(codes)) for code in sorted(codes)]
+        return [self._support(code, sorted(codes), orders) for code in sorted(codes)]
 
     def status(self) -> list[EngineStatus]:
         return [
@@ -157,37 +206,68 @@ class EngineRegistry:
                 tuple(sorted(_served(kind, engine))) if self._usable(engine) else (),
                 _quality(engine) if self._usable(engine) else self._trouble.get(id(engine)) or engine.missing(),
                 getattr(engine, "processes", None) if self._usable(engine) else None,
+                "it does not answer" if self._usable(engine) and not getattr(engine, "healthy", True) else None,
             )
             for kind, engine in self._engines()
         ]
 
-    def missing_for(self, source: str | None, target: str | None) -> str | None:
+    def missing_for(self, source: str | None, target: str | None, orders: Orders | None = None) -> str | None:
         """None where a session between these languages can be served, else what is missing and how to get it.
 
         Two different languages need translation both ways, a voice for each and recognition of at least one: the
-        other side can type. One language, or one that is not known yet, needs recognition.
+        other side can type. One language, or one that is not known yet, needs recognition. Only the engines that
+        ``orders`` name count, where they name any.
         """
         if source is None or target is None:
             known = source or target
-            if self.recognizer(None) is not None:
+            if self.recognizer(None, orders) is not None:
                 return None
-            return self._missing_recognition([known] if known else [])
+            return self._missing_recognition([known] if known else [], orders)
         if base(source) == base(target):
-            return None if self.recognizer(source) else self._missing_recognition([source])
+            return None if self.recognizer(source, orders) else self._missing_recognition([source], orders)
         for here, there in ((source, target), (target, source)):
-            if self.translator(here, there) is None:
+            if self.translator(here, there, orders) is None:
+                if self.translator(here, there) is not None:
+                    return self._not_chosen("translation", here, there, orders)
                 return self._missing_translation(here, there)
         for language in (source, target):
-            if self.synthesizer(language) is None:
+            if self.synthesizer(language, orders) is None:
+                if self.synthesizer(language) is not None:
+                    return self._not_chosen("synthesis", language, None, orders)
                 return _sentence(
                     f"No engine speaks {english_name(language)}",
                     self._advice("synthesis") or self._what_there_is("synthesis"),
                 )
-        if self.recognizer(source) is None and self.recognizer(target) is None:
-            return self._missing_recognition([source, target])
+        if self.recognizer(source, orders) is None and self.recognizer(target, orders) is None:
+            return self._missing_recognition([source, target], orders)
         return None
 
-    def _missing_recognition(self, languages: Sequence[str]) -> str:
+    def _not_chosen(self, kind: ChosenKind, language: str, to: str | None, orders: Orders | None) -> str:
+        """There are engines, and none of those that were chosen."""
+        some = wanted(orders, kind, *((language, to) if to else (language,))) or ()
+        what = f"from {english_name(language)} to {english_name(to)}" if to else english_name(language)
+        chosen = " or ".join(some)
+        return f"engines.{kind}: of {chosen} none is ready for {kind} {'' if to else 'in '}{what}."
+
+    def _ordered(
+        self, kind: ChosenKind, usable: Sequence[Named], languages: Sequence[str | None], orders: Orders | None
+    ) -> list[Named]:
+        local = [one for one in usable if one.name not in self._remote]
+        far = [one for one in usable if one.name in self._remote]
+        order = wanted(orders, kind, *languages)
+        if order is None:
+            order = wanted(self._orders, kind, *languages)
+        if order is None:
+            return [*local, *far]
+        found: list[Named] = []
+        for name in order:
+            found += local if name == LOCAL else [one for one in usable if one.name == name]
+        return list({id(one): one for one in found}.values())
+
+    def _missing_recognition(self, languages: Sequence[str], orders: Orders | None = None) -> str:
+        for language in languages:
+            if self.recognizer(language) is not None:
+                return self._not_chosen("recognition", language, None, orders)
         named = " or ".join(english_name(language) for language in languages)
         what = f"No engine recognises {named} speech" if named else "No speech recognition engine is ready"
         return _sentence(what, self._advice("recognition") or self._what_there_is("recognition"))
@@ -212,19 +292,24 @@ class EngineRegistry:
         served = sorted({code for state in self.status() if state.kind == kind for code in state.languages})
         return f"{kind} is there for {', '.join(served) if served else 'no language'}"
 
-    def _support(self, code: str, codes: Sequence[str]) -> LanguageSupport:
-        recognizer, synthesizer = self.recognizer(code), self.synthesizer(code)
+    def _support(self, code: str, codes: Sequence[str], orders: Orders | None) -> LanguageSupport:
+        recognizers, synthesizers = self.recognizers(code, orders), self.synthesizers(code, orders)
         to: list[TranslationSupport] = []
         for target in codes:
-            translator = self.translator(code, target) if base(target) != base(code) else None
-            if translator is not None:
-                to.append(TranslationSupport(target, translator.name, _quality(translator)))
+            translators = self.translators(code, target, orders) if base(target) != base(code) else []
+            if translators:
+                first = translators[0]
+                to.append(TranslationSupport(target, first.name, _quality(first), _names(translators)))
         return LanguageSupport(
             code,
             english_name(code),
-            recognizer.name if recognizer else None,
-            synthesizer.name if synthesizer else None,
+            recognizers[0].name if recognizers else None,
+            synthesizers[0].name if synthesizers else None,
             tuple(to),
+            _names(recognizers),
+            _names(synthesizers),
+            _quality(recognizers[0]) if recognizers else None,
+            _quality(synthesizers[0]) if synthesizers else None,
         )
 
     def _engines(self) -> list[tuple[EngineKind, Managed]]:
@@ -232,7 +317,7 @@ class EngineRegistry:
             *(("recognition", engine) for engine in self._recognizers),
             *(("translation", engine) for engine in self._translators),
             *(("synthesis", engine) for engine in self._synthesizers),
-            *(("detection", engine) for engine in self._detectors),
+            *(("detection", engine) for engine in (*self._detectors, *self._spoken)),
         ]
 
     def _usable(self, engine: object) -> bool:
@@ -257,10 +342,13 @@ class EngineRegistry:
             self._trouble[id(engine)] = trouble
 
 
-def build_registry(*, recognition_processes: int, scripted: Path | None, models_dir: Path | None) -> EngineRegistry:
+def build_registry(
+    *, recognition_processes: int, scripted: Path | None, models_dir: Path | None, engines: Path | None = None
+) -> EngineRegistry:
     """The engines of this installation, not started; only the scripted ones where a script is given.
 
-    Raises ValueError for a script that cannot be read.
+    ``engines`` is the operator's file of remote engines and orders, ``models_dir`` where installed models lie. Raises
+    ValueError for a script or a file that cannot be used.
     """
     if scripted is not None:
         from kallglot.speech.engines import scripted as script
@@ -272,17 +360,9 @@ def build_registry(*, recognition_processes: int, scripted: Path | None, models_
             synthesizers=[script.ScriptedSynthesizer(what)],
             detectors=[script.ScriptedDetector(what)],
         )
-    from kallglot.speech.engines.apertium import ApertiumTranslator
-    from kallglot.speech.engines.espeak import EspeakSynthesizer
-    from kallglot.speech.engines.langdetect import TextLanguageDetector
-    from kallglot.speech.engines.moonshine import MoonshineRecognizer
+    from kallglot.speech.assembly import assembled
 
-    return EngineRegistry(
-        recognizers=[MoonshineRecognizer(processes=recognition_processes)],
-        translators=[ApertiumTranslator()],
-        synthesizers=[EspeakSynthesizer()],
-        detectors=[TextLanguageDetector()],
-    )
+    return assembled(recognition_processes=recognition_processes, models_dir=models_dir, engines=engines)
 
 
 def _pair_of(source: str, target: str, pairs: Collection[tuple[str, str]]) -> bool:
@@ -298,6 +378,10 @@ def _served(kind: EngineKind, engine: Managed) -> Collection[str]:
             return ()
         case _:
             return cast("ManagedRecognizer | ManagedSynthesizer", engine).languages
+
+
+def _names(engines: Sequence[Managed]) -> tuple[str, ...]:
+    return tuple(engine.name for engine in engines)
 
 
 def _quality(engine: object) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,10 +14,12 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.api import news
+from kallglot.billing.usage import used_by
 from kallglot.session.model import EndReason, Participant, Session, Status, Turn, Usage
 from kallglot.session.ports import Unstorable
 from kallglot.session.state import before
 from kallglot.session.timings import TurnTimes
+from kallglot.speech.used import EngineUse
 from kallglot.store import rows
 from kallglot.store.calls import SqlCallRows
 from kallglot.store.events import SqlEvents
@@ -64,6 +66,11 @@ class SqlJournal:
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         await self._waiting.put((turn, durable))
         await durable
+
+    async def add_uses(self, uses: Mapping[str, tuple[EngineUse, ...]]) -> None:
+        async with self._database.write() as connection:
+            for turn_id, some in uses.items():
+                await connection.execute(update(turns).where(turns.c.id == turn_id).values(engines=rows.uses(some)))
 
     async def add_timings(self, times: Sequence[TurnTimes]) -> None:
         dialect: Any = sqlite if self._database.is_sqlite else postgresql
@@ -134,6 +141,7 @@ class SqlJournal:
                 await SqlUsageLedger(connection).enter(session)
                 newest = await SqlCallRows(connection).newest([session_id])
                 turns = await SqlTurns(connection).list(session_id)
+                await SqlUsageLedger(connection).enter_engines(session, used_by(turns))
                 told = news.session_ended(session, newest.get(session_id), turns, at)
                 await SqlEvents(connection).add(told)
         return session

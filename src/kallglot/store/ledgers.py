@@ -14,7 +14,7 @@ from kallglot.accounts.credits import CreditEntry
 from kallglot.accounts.ports import Page
 from kallglot.errors import KallglotError
 from kallglot.store.paging import page_of
-from kallglot.store.tables import credit_ledger, organizations, sessions, usage_ledger
+from kallglot.store.tables import credit_ledger, engine_ledger, organizations, sessions, usage_ledger
 
 _LARGEST_ID: Final = 2**31 - 1
 
@@ -44,6 +44,7 @@ class SqlLedgers:
             (_unpaid, _sessions_without_credit()),
             (_unentered, _ended_without_line()),
             (_wrong, _lines_unlike_their_session()),
+            (_astray, _engine_lines_without_session()),
         ):
             rows = (await self._connection.execute(query.limit(limit))).mappings()
             found.extend(say(dict(row)) for row in rows)
@@ -142,6 +143,21 @@ def _lines_unlike_their_session() -> Select[*tuple[Any, ...]]:
         .join(table, and_(table.c.id == line.c.session_id, differs))
         .order_by(line.c.id)
     )
+
+
+def _engine_lines_without_session() -> Select[*tuple[Any, ...]]:
+    line, entered = engine_ledger, usage_ledger
+    same = exists().where(
+        entered.c.session_id == line.c.session_id,
+        entered.c.organization_id == line.c.organization_id,
+        entered.c.livemode == line.c.livemode,
+        entered.c.ended_at == line.c.ended_at,
+    )
+    return select(line.c.id, line.c.session_id).where(~same).order_by(line.c.id)
+
+
+def _astray(row: dict[str, Any]) -> str:
+    return f"engine line {row['id']} is of session {row['session_id']}, which has no usage line like it"
 
 
 def _wrong(row: dict[str, Any]) -> str:

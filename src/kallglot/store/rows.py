@@ -9,6 +9,7 @@ from typing import Any, cast
 from kallglot.accounts.model import ApiKey, Organization
 from kallglot.session.model import Participant, Session, Translation, Turn, Usage
 from kallglot.session.timings import Listened, TurnTimes
+from kallglot.speech.used import EngineUse
 
 Row = Mapping[Any, Any]
 
@@ -55,11 +56,20 @@ def participants(some: tuple[Participant, ...] | list[Participant]) -> list[dict
 def turn(row: Row) -> Turn:
     values = dict(row)
     values["translations"] = tuple(Translation(**translation) for translation in values["translations"])
+    values["engines"] = tuple(EngineUse(**use) for use in values["engines"] or ())
     return Turn(**values)
 
 
 def turn_row(one: Turn) -> dict[str, Any]:
-    return {**asdict(one), "translations": [asdict(translation) for translation in one.translations]}
+    return {
+        **asdict(one),
+        "translations": [asdict(translation) for translation in one.translations],
+        "engines": uses(one.engines),
+    }
+
+
+def uses(some: tuple[EngineUse, ...]) -> list[dict[str, Any]] | None:
+    return [asdict(use) for use in some] or None
 
 
 def times(document: Row) -> TurnTimes:

@@ -128,6 +128,25 @@ usage_ledger = Table(
 )
 """Append-only, one line for each session that has ended; outlives the session."""
 
+engine_ledger = Table(
+    "engine_ledger",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _organization(),
+    Column("livemode", Boolean, nullable=False),
+    Column("session_id", String(40), nullable=False),
+    Column("mode", String(40), nullable=False),
+    Column("api_key_id", String(40)),
+    Column("kind", String(20), nullable=False),
+    Column("engine", String(100), nullable=False),
+    Column("audio_ms", BigInteger, nullable=False),
+    Column("characters", BigInteger, nullable=False),
+    Column("ended_at", Moment, nullable=False),
+    UniqueConstraint("session_id", "kind", "engine"),
+    Index(None, "organization_id", "livemode", "ended_at"),
+)
+"""Append-only: what each engine did for a session that has ended; outlives the session."""
+
 payments = Table(
     "payments",
     metadata,
@@ -259,6 +278,7 @@ sessions = Table(
     Column("ai_agent_seconds", Float),
     Column("redaction", Document),
     Column("transcript_deleted_at", Moment),
+    Column("engines", Document),
     Index(None, "organization_id", "livemode", "id"),
     Index(None, "status", "deadline_at"),
     Index(None, "organization_id", "ended_at"),
@@ -288,6 +308,7 @@ turns = Table(
     Column("created_at", Moment, nullable=False),
     Column("confidence", Float),
     Column("translations", Document, nullable=False),
+    Column("engines", Document),
     UniqueConstraint("session_id", "sequence"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Select, Table, func, literal_column, select
@@ -9,9 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.accounts import credits
-from kallglot.billing.usage import MOST_ROWS, Group, UsageFilter, Used, added_up
+from kallglot.billing.usage import MOST_ROWS, EngineGroup, Group, UsageFilter, Used, added_up
 from kallglot.session.model import Session
-from kallglot.store.tables import credit_ledger, usage_ledger
+from kallglot.store.tables import credit_ledger, engine_ledger, usage_ledger
 
 
 class SqlUsageLedger:
@@ -39,6 +40,51 @@ class SqlUsageLedger:
             )
             .on_conflict_do_nothing()
         )
+
+    async def enter_engines(self, session: Session, used: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        """A line for each kind and engine, when the session has ended; a second time changes nothing."""
+        if not used:
+            return
+        dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql
+        lines = [
+            {
+                "organization_id": session.organization_id,
+                "livemode": session.livemode,
+                "session_id": session.id,
+                "mode": session.mode,
+                "api_key_id": session.api_key_id,
+                "kind": kind,
+                "engine": engine,
+                "audio_ms": ms,
+                "characters": characters,
+                "ended_at": session.ended_at,
+            }
+            for (kind, engine), (ms, characters) in used.items()
+        ]
+        await self._connection.execute(dialect.insert(engine_ledger).on_conflict_do_nothing(), lines)
+
+    async def engines(self, where: UsageFilter) -> list[EngineGroup]:
+        """What engines did for sessions by when these ended; more than ``MOST_ROWS`` are cut."""
+        table = engine_ledger
+        groups = self._groups(where, table, table.c.ended_at)
+        by: dict[str, ColumnElement[Any]] = {**groups, "kind": table.c.kind, "engine": table.c.engine}
+        query = select(
+            *by.values(),
+            func.count(),
+            func.sum(table.c.audio_ms),
+            func.sum(table.c.characters),
+        ).where(
+            table.c.organization_id == where.organization_id,
+            table.c.livemode.is_(where.livemode),
+            table.c.ended_at >= where.start,
+            table.c.ended_at < where.end,
+        )
+        found: list[EngineGroup] = []
+        for row in await self._grouped(query, by):
+            *grouped, kind, engine, sessions, ms, characters = row
+            group = Group(**dict(zip(groups, grouped, strict=True)))
+            found.append(EngineGroup(group, kind, engine, int(sessions), int(ms or 0), int(characters or 0)))
+        return found
 
     async def used(self, where: UsageFilter) -> list[tuple[Group, Used]]:
         """Sessions by when they ended, credits by when they were taken. More than ``MOST_ROWS`` of either are cut."""

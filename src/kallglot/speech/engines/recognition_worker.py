@@ -11,21 +11,19 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Final
 
 from kallglot.audio.endpointing import Step
 from kallglot.speech import frames
-from kallglot.speech.engines.moonshine_model import MoonshineModel, model_folder
+from kallglot.speech.engines.listening import Listening
+from kallglot.speech.engines.recognition_models import Heard, Model, ModelSpec, load
 from kallglot.speech.engines.schedule import Job, Schedule, Urgency
 from kallglot.speech.engines.silero import Silero, model_file
 from kallglot.speech.engines.utterances import (
     BEGINNING_MS,
     FEWEST_SPEECH_WINDOWS,
-    PARTIAL_EVERY_MS,
     POST_ROLL_MS,
     Utterance,
-    UtteranceStream,
     believable,
 )
 from kallglot.speech.frames import Frame, FrameReader, Kind
@@ -35,27 +33,8 @@ STUCK_SECONDS: Final = 30.0
 """A decoding that takes longer will never end; twelve seconds of speech take less than one."""
 
 
-class Listening:
-    """A stream with what is still owed for it."""
-
-    def __init__(self, number: int, options: dict[str, Any]) -> None:
-        self.number = number
-        self.partials = bool(options["partials"])
-        self.utterances = UtteranceStream(options["rate"], options["start"])
-        self.inbox: list[tuple[Kind, bytes]] = []
-        self.owed: dict[int, Utterance] = {}
-        """Ended utterances whose final text has not been told, in order."""
-        self.texts: dict[int, tuple[str, float | None]] = {}
-        self.drains: list[tuple[bytes, int]] = []
-        """Who waits, and for the finals of which utterance and all before it."""
-        self.committed = int(options["start"])
-        self.rested = False
-        """The audio so far was said to be complete."""
-        self.decode_seconds = 0.0
-
-
 class Worker:
-    def __init__(self, model: MoonshineModel, silero: Silero, out: int) -> None:
+    def __init__(self, model: Model, silero: Silero, out: int) -> None:
         self._model = model
         self._silero = silero
         self._out = out
@@ -80,7 +59,7 @@ class Worker:
 
     def _take(self, frame: Frame) -> None:
         if frame.kind is Kind.OPEN:
-            self._streams[frame.stream] = Listening(frame.stream, frames.unpack(frame))
+            self._streams[frame.stream] = Listening(frame.stream, frames.unpack(frame), self._model.cadence)
             return
         if frame.kind is Kind.PING:
             if self._decoding is not None and asyncio.get_running_loop().time() - self._decoding_since > STUCK_SECONDS:
@@ -94,6 +73,7 @@ class Worker:
         if frame.kind is Kind.CLOSE:
             del self._streams[frame.stream]
             self._schedule.drop(frame.stream)
+            self._model.forget(frame.stream)
             return
         stream.inbox.append((frame.kind, frame.payload))
         self._wake.set()
@@ -165,14 +145,17 @@ class Worker:
         elif step is Step.RESUMED:
             self._schedule.forget(stream.number, Urgency.GUESS)
         elif step is Step.PAUSED and utterance is not None:
-            utterance.guessing = utterance.last
-            self._ask(stream, utterance, Urgency.GUESS)
+            if self._model.streaming:
+                self._maybe_partial(stream, utterance)
+            else:
+                utterance.guessing = utterance.last
+                self._ask(stream, utterance, Urgency.GUESS)
         elif step is Step.ENDED:
             self._end(stream)
         elif step is Step.CUT:
             cut = utterances.cut_utterance()
             self._tell(stream, "stopped", utterances.ms(cut.last))
-            self._owe(stream, cut)
+            self._owe(stream, cut, cut=True)
             self._tell(stream, "started", utterances.ms(cut.last))
         elif utterance is not None and utterance.guessing is None:
             self._maybe_partial(stream, utterance)
@@ -181,12 +164,13 @@ class Worker:
 
     def _maybe_partial(self, stream: Listening, utterance: Utterance) -> None:
         utterances = stream.utterances
-        if not stream.partials or utterances.position < utterance.next_partial:
+        wanted = stream.partials or self._model.streaming
+        if not wanted or utterances.position < utterance.next_partial:
             return
         behind = utterances.received - utterances.position > utterances.rate
         if not behind:
             self._ask(stream, utterance, Urgency.PARTIAL if utterance.partials else Urgency.FIRST_PARTIAL)
-        pause = max(PARTIAL_EVERY_MS / 1000, 3 * stream.decode_seconds)
+        pause = max(utterances.cadence.every_ms / 1000, 3 * stream.decode_seconds)
         utterance.next_partial = utterances.position + int(pause * utterances.rate)
 
     def _ask(self, stream: Listening, utterance: Utterance, urgency: Urgency) -> None:
@@ -195,7 +179,7 @@ class Worker:
         if urgency is Urgency.GUESS:
             end = min(utterance.last + POST_ROLL_MS * utterances.rate // 1000, utterances.received)
         audio = utterances.audio(utterance.start, end)
-        self._schedule.add(Job(stream.number, utterance.number, urgency, utterance.last, audio, utterances.rate))
+        self._schedule.add(stream.job(utterance, urgency, audio))
         self._decode_next()
 
     def _end(self, stream: Listening) -> None:
@@ -204,14 +188,14 @@ class Worker:
         self._tell(stream, "stopped", utterances.ms(utterance.last))
         self._owe(stream, utterance)
 
-    def _owe(self, stream: Listening, utterance: Utterance) -> None:
+    def _owe(self, stream: Listening, utterance: Utterance, *, cut: bool = False) -> None:
         """The final text: the guess where it heard all there was, else decoded now."""
         stream.owed[utterance.number] = utterance
         decoding = self._decoding
         if utterance.speech_windows < FEWEST_SPEECH_WINDOWS:
-            stream.texts[utterance.number] = ("", None)
+            stream.texts[utterance.number] = Heard("")
         elif utterance.guessed is not None and utterance.guessed[0] == utterance.last:
-            stream.texts[utterance.number] = (utterance.guessed[1], utterance.confidence)
+            stream.texts[utterance.number] = utterance.guessed[1]
         elif (
             decoding is not None
             and (decoding.stream, decoding.utterance) == (stream.number, utterance.number)
@@ -221,15 +205,7 @@ class Worker:
             pass
         else:
             assert utterance.final_audio is not None
-            job = Job(
-                stream.number,
-                utterance.number,
-                Urgency.FINAL,
-                utterance.last,
-                utterance.final_audio,
-                stream.utterances.rate,
-            )
-            self._schedule.add(job)
+            self._schedule.add(stream.job(utterance, Urgency.FINAL, utterance.final_audio, cut=cut))
             self._decode_next()
         self._settle(stream)
 
@@ -242,40 +218,41 @@ class Worker:
         self._decoding = job
         loop = asyncio.get_running_loop()
         begun = self._decoding_since = loop.time()
-        future = loop.run_in_executor(self._decoder, self._model.recognise, job.audio, job.rate)
+        future = loop.run_in_executor(self._decoder, self._model.recognise, job)
         future.add_done_callback(lambda done: self._decoded(job, done, loop.time() - begun))
 
-    def _decoded(self, job: Job, done: asyncio.Future[tuple[str, float | None]], seconds: float) -> None:
+    def _decoded(self, job: Job, done: asyncio.Future[Heard], seconds: float) -> None:
         self._decoding = None
         stream = self._streams.get(job.stream)
         if done.cancelled():
             return
         error = done.exception()
-        text, confidence = ("", None) if error is not None else done.result()
         if error is not None:
             print(f"decoding failed: {error!r}", file=sys.stderr, flush=True)
         if stream is not None:
-            self._use(stream, job, text, confidence, seconds)
+            self._use(stream, job, done.result() if error is None else Heard(""), seconds)
+        else:
+            self._model.forget(job.stream)
         self._decode_next()
 
-    def _use(self, stream: Listening, job: Job, text: str, confidence: float | None, seconds: float) -> None:
+    def _use(self, stream: Listening, job: Job, heard: Heard, seconds: float) -> None:
         owed = stream.owed.get(job.utterance)
         utterance = stream.utterances.current
         if owed is not None:
             if job.urgency is Urgency.FINAL or (job.urgency is Urgency.GUESS and job.last == owed.last):
-                stream.texts[job.utterance] = (text, confidence)
+                stream.texts[job.utterance] = heard
                 self._settle(stream)
             return
         if utterance is None or utterance.number != job.utterance:
             return
         if job.urgency is Urgency.GUESS and utterance.guessing == job.last:
-            utterance.guessed, utterance.confidence = (job.last, text), confidence
+            utterance.guessed = job.last, heard
         if job.urgency is not Urgency.GUESS:
             stream.decode_seconds = seconds
-        if stream.partials and believable(text, utterance.speech_windows):
+        if stream.partials and believable(heard.text, utterance.speech_windows):
             utterance.partials += 1
-            shown, stable = stream.utterances.stable.step(text)
-            self._tell(stream, "partial", stream.utterances.ms(utterance.first), shown, stable, text)
+            shown, stable = stream.utterances.stable.step(heard.text)
+            self._tell(stream, "partial", stream.utterances.ms(utterance.first), shown, stable, heard.text)
 
     def _settle(self, stream: Listening) -> None:
         """Tells finals in the order in which they were spoken, then what waited for them."""
@@ -284,12 +261,12 @@ class Worker:
             if number not in stream.texts:
                 break
             utterance = stream.owed.pop(number)
-            text, confidence = stream.texts.pop(number)
+            heard = stream.texts.pop(number)
             utterances = stream.utterances
             assert utterance.end is not None
-            if believable(text, utterance.speech_windows):
-                start, end = utterances.ms(utterance.first), utterances.ms(utterance.last)
-                self._tell(stream, "final", start, end, text, confidence, utterance.end)
+            if believable(heard.text, utterance.speech_windows):
+                span = utterances.ms(utterance.first), utterances.ms(utterance.last)
+                self._tell(stream, "final", *span, heard.text, heard.confidence, heard.language, utterance.end)
                 stream.committed = utterance.end
                 utterances.release(utterance.end)
             else:
@@ -298,6 +275,8 @@ class Worker:
         current = stream.utterances.current
         pending = min((*stream.owed, *((current.number,) if current else ())), default=None)
         while stream.drains and (pending is None or pending > stream.drains[0][1]):
+            if pending is None:
+                self._commit_to(stream, stream.utterances.received)
             self._send(frames.encode(Kind.DRAINED, stream.number, stream.drains.pop(0)[0]))
 
     def _commit(self, stream: Listening) -> None:
@@ -328,11 +307,16 @@ class Worker:
 
 
 async def main() -> None:
-    folder, vad = model_folder(Path(sys.argv[1]) if len(sys.argv) > 1 else None), model_file()
-    if folder is None or vad is None:
-        raise SystemExit("the model files are missing")
-    worker = Worker(MoonshineModel(folder), Silero(vad), os.dup(1))
+    out = os.dup(1)
     os.dup2(2, 1)
+    vad = model_file()
+    if vad is None:
+        raise SystemExit("the voice activity model is missing")
+    try:
+        model = load(ModelSpec.from_json(sys.argv[1]))
+    except Exception as error:
+        raise SystemExit(str(error) or type(error).__name__) from None
+    worker = Worker(model, Silero(vad), out)
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -27,7 +27,13 @@ class Job:
     urgency: Urgency
     last: int
     audio: Floats
+    """From the utterance's beginning."""
     rate: int
+    language: str | None = None
+    among: tuple[str, ...] = ()
+    """Where the language is what is asked for: those that it may be, all if none is named."""
+    cut: bool = False
+    """The audio ends before speech that the utterance's earlier jobs had in theirs."""
 
 
 class Schedule:

@@ -11,6 +11,7 @@ from typing import Final
 from kallglot.audio.endpointing import START_WITHIN, WINDOW_MS, Endpointer, Step
 from kallglot.audio.gate import EnergyGate
 from kallglot.audio.levels import Floats, rms, to_float
+from kallglot.speech.engines.recognition_models import Cadence, Heard
 from kallglot.speech.engines.silero import WINDOW, VoiceState
 from kallglot.speech.stable import StablePrefix
 
@@ -18,8 +19,6 @@ PRE_ROLL_MS: Final = 400
 POST_ROLL_MS: Final = 100
 BEGINNING_MS: Final = PRE_ROLL_MS + WINDOW_MS * START_WITHIN
 """How far back an utterance that is only now noticed may begin."""
-FIRST_PARTIAL_MS: Final = 400
-PARTIAL_EVERY_MS: Final = 400
 SHORTEST_TEXT: Final = 2
 FEWEST_SPEECH_WINDOWS: Final = 4
 MUMBLE_WINDOWS: Final = 10
@@ -27,6 +26,7 @@ MUMBLES: Final = frozenset(("you", "thank you", "thanks", "bye", "oh", "so"))
 """What the model hears in a breath or a creak of the line: not believed of 0.3 s of speech."""
 TARGET_RMS: Final = 0.08
 MAX_VAD_GAIN: Final = 20.0
+_USUAL: Final = Cadence()
 
 
 @dataclass(slots=True)
@@ -40,24 +40,26 @@ class Utterance:
     speech_windows: int
     end: int | None = None
     final_audio: Floats | None = None
-    guessed: tuple[int, str] | None = None
-    """What was recognised in its last pause, and where that pause began."""
+    guessed: tuple[int, Heard] | None = None
+    """Where its last pause began, and what was recognised in it."""
     guessing: int | None = None
     next_partial: int = 0
     partials: int = 0
-    confidence: float | None = None
 
 
 def believable(text: str, speech_windows: int) -> bool:
     """Whether so much speech can have been that text, and it is a text at all."""
     letters = "".join(character for character in text.lower() if character.isalnum() or character == " ").strip()
-    if len(letters) < SHORTEST_TEXT or speech_windows < FEWEST_SPEECH_WINDOWS:
+    # In scripts that write syllables one character can be a word.
+    shortest = SHORTEST_TEXT if letters.isascii() else 1
+    if len(letters) < shortest or speech_windows < FEWEST_SPEECH_WINDOWS:
         return False
     return speech_windows >= MUMBLE_WINDOWS or letters not in MUMBLES
 
 
 class UtteranceStream:
-    def __init__(self, sample_rate_hz: int, start: int) -> None:
+    def __init__(self, sample_rate_hz: int, start: int, cadence: Cadence = _USUAL) -> None:
+        self.cadence = cadence
         self.rate = sample_rate_hz
         self.voice = VoiceState(sample_rate_hz)
         self.stable = StablePrefix()
@@ -71,6 +73,8 @@ class UtteranceStream:
         self._audio = bytearray()
         self._audio_start = self._base
         self._level = TARGET_RMS
+        self._given = start
+        """Audio up to here was in an utterance: the next does not begin with words that were told."""
         self.count = 0
 
     @property
@@ -107,11 +111,11 @@ class UtteranceStream:
         self._windows += 1
         if step is Step.STARTED:
             first = self._place(self._endpointer.first)
-            start = max(self._audio_start, first - self._at(PRE_ROLL_MS))
+            start = min(first, max(self._audio_start, self._given, first - self._at(PRE_ROLL_MS)))
             self.count += 1
             self.stable = StablePrefix()
             self.current = Utterance(self.count, start, first, self.position, self._endpointer.speech_windows)
-            self.current.next_partial = first + self._at(FIRST_PARTIAL_MS)
+            self.current.next_partial = first + self._at(self.cadence.first_ms)
         utterance = self.current
         if utterance is not None:
             utterance.last = max(utterance.first, self._place(self._endpointer.last + 1))
@@ -132,7 +136,8 @@ class UtteranceStream:
         assert utterance is not None
         self.current = None
         utterance.end = self.position
-        utterance.final_audio = self.audio(utterance.start, min(utterance.last + self._at(POST_ROLL_MS), self.received))
+        self._given = min(utterance.last + self._at(POST_ROLL_MS), self.received)
+        utterance.final_audio = self.audio(utterance.start, self._given)
         return utterance
 
     def cut_utterance(self) -> Utterance:
@@ -146,7 +151,7 @@ class UtteranceStream:
         self.stable = StablePrefix()
         self._endpointer.go_on_after_cut((at - self._base) // self._window)
         self.current = Utterance(self.count, at, at, self.position, 1)
-        self.current.next_partial = self.position + self._at(PARTIAL_EVERY_MS)
+        self.current.next_partial = self.position + self._at(self.cadence.every_ms)
         return utterance
 
     def skip(self, samples: int) -> None:

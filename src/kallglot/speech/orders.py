@@ -1,0 +1,88 @@
+"""Orders: which engines are asked for a language, by name, in which order.
+
+``{"recognition": {"de": ["deepgram", "local"], "*": ["local"]}, "translation": {"de>en": ["deepl"]}}``: the form is the
+same in the operator's file, in an organisation's policy and in a session. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from kallglot.speech.languages import base
+
+Orders = Mapping[str, Mapping[str, Sequence[str]]]
+ChosenKind = Literal["recognition", "translation", "synthesis"]
+
+KINDS: Final[tuple[ChosenKind, ...]] = ("recognition", "translation", "synthesis")
+LOCAL: Final = "local"
+"""Stands for the engines of this machine: installed models, then what is embedded."""
+ANY: Final = "*"
+MOST_NAMES: Final = 16
+_TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
+
+
+def wrong_key(kind: str, key: str) -> str | None:
+    """What is wrong with a key of an order; None where nothing is."""
+    if key == ANY:
+        return None
+    parts = key.split(">") if kind == "translation" else [key]
+    if kind == "translation" and len(parts) != 2:
+        return f'expected two languages like "de>en", or "{ANY}", got "{key[:40]}"'
+    if all(_TAG.fullmatch(part) or (part == ANY and kind == "translation") for part in parts):
+        return None
+    expected = '"de>en", "de>*"' if kind == "translation" else '"de" or "en-US"'
+    return f'expected languages like {expected}, or "{ANY}", got "{key[:40]}"'
+
+
+def wanted(orders: Orders | None, kind: ChosenKind, *languages: str | None) -> Sequence[str] | None:
+    """The order for a language, or for a pair of them; None where none is given.
+
+    The same tag goes before its base language, and that before ``*``; of a pair, the source before the target.
+    """
+    given = (orders or {}).get(kind)
+    if not given:
+        return None
+    known = {key.lower(): names for key, names in given.items()}
+    for key in _keys(languages):
+        if key in known:
+            return known[key]
+    return None
+
+
+def over(first: Orders | None, second: Orders | None) -> dict[str, dict[str, list[str]]] | None:
+    """Both as one, where ``first`` says what holds: what ``second`` says of a language that ``first`` has an order for
+    is left out. None where neither says anything."""
+    merged: dict[str, dict[str, list[str]]] = {}
+    for kind in KINDS:
+        mine = {key: list(names) for key, names in ((first or {}).get(kind) or {}).items()}
+        theirs = ((second or {}).get(kind) or {}).items()
+        rest = {key: list(names) for key, names in theirs if wanted(first, kind, *key.split(">")) is None}
+        if mine or rest:
+            merged[kind] = {**rest, **mine}
+    return merged or None
+
+
+def names(orders: Orders | None) -> list[tuple[ChosenKind, str, int, str]]:
+    """Every name in them: kind, key, position, name."""
+    return [
+        (kind, key, at, name)
+        for kind in KINDS
+        for key, some in ((orders or {}).get(kind) or {}).items()
+        for at, name in enumerate(some)
+    ]
+
+
+def _keys(languages: Sequence[str | None]) -> list[str]:
+    options = [_options(language) for language in languages]
+    if len(options) < 2:
+        return options[0]
+    pairs = [f"{source}>{target}" for source in options[0] for target in options[1]]
+    return [*pairs, ANY]
+
+
+def _options(language: str | None) -> list[str]:
+    if language is None or language == ANY:
+        return [ANY]
+    return list(dict.fromkeys((language.replace("_", "-").lower(), base(language), ANY)))
