@@ -250,7 +250,7 @@ async def test_a_database_that_stops_and_comes_back(tmp_path: Path) -> None:
     family: list[psutil.Process] = []
     try:
         settings = {"KALLGLOT_DATABASE_URL": await postgres.fresh()}
-        with ServerProcess(tmp_path / "data", scripted=scripted(tmp_path), settings=settings, forks=False) as server:
+        with ServerProcess(tmp_path / "data", scripted=scripted(tmp_path), settings=settings) as server:
             pid = int((postgres._data / "postmaster.pid").read_text().split()[0])
             family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
             for one in family:

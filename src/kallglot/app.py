@@ -261,18 +261,13 @@ class Node:
         self._observer.verdict = await self._observer.look(None)
 
     async def watch(self) -> None:
-        """Keeps readiness true to the database and the engines, and old idempotency answers from piling up."""
+        """Keeps readiness true to the database and the engines."""
         store = self._deployment.store
-        elapsed = PURGE_SECONDS
         while True:
             problem: str | None = None
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await store.ping()
-                if elapsed >= PURGE_SECONDS:
-                    elapsed = 0
-                    async with store.write() as unit:
-                        await unit.idempotency.purge(self._deployment.clock.now() - IDEMPOTENCY_KEPT)
             except Exception as error:
                 problem = in_words(error)
                 log.warning("%s (%s)", problem, type(error).__name__)
@@ -286,7 +281,17 @@ class Node:
                 for words in (*verdict.problems, *verdict.warnings):
                     log.warning("health: %s", words)
             await asyncio.sleep(5)
-            elapsed += 5
+
+    async def purge(self) -> None:
+        """Keeps old idempotency answers from piling up. Not within :meth:`watch`, which has to see a database that
+        freezes in the middle of this."""
+        while True:
+            try:
+                async with self._deployment.store.write() as unit:
+                    await unit.idempotency.purge(self._deployment.clock.now() - IDEMPOTENCY_KEPT)
+            except Exception as error:
+                log.warning("old idempotency answers were not purged: %s", type(error).__name__)
+            await asyncio.sleep(PURGE_SECONDS)
 
     async def close(self) -> None:
         self._closing = True
@@ -342,6 +347,7 @@ async def running(settings: Settings) -> AsyncGenerator[tuple[Node, Deployment]]
             "retention": Keeper(SqlExpiry(deployment.store.database), default, deployment.clock).run(),
             "scrubbing": Scrubber(deployment.store.database).run(),
             "watch": node.watch(),
+            "purge": node.purge(),
         }
         stack.push_async_callback(_stop, [asyncio.create_task(work, name=name) for name, work in chores.items()])
         yield node, deployment
