@@ -263,7 +263,9 @@ class FakeLeg:
     def deliver(self, event: events.SessionEvent) -> None:
         self.events.append(event)
 
-    def deliver_audio(self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes) -> None:
+    def deliver_audio(
+        self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes, now_ms: float
+    ) -> None:
         self.audio.append((listener.role, speaker, turn_id, payload))
 
     def hold_input(self, held: bool) -> None:

@@ -12,8 +12,9 @@ Pure: the caller brings the time, in milliseconds since the session began.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from kallglot.audio.timeline import GAP_MS, MAX_GAP_MS, SourceTimeline
 
@@ -35,8 +36,7 @@ FAR_SLEW: Final = 0.004
 """For more than that to be corrected, as after a connection's first chunks: a fifteenth of a semitone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True, gc=False):
     at_ms: float
     """Where the chunk begins."""
     gap_ms: int

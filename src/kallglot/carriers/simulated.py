@@ -150,7 +150,9 @@ class SimulatedLeg:
     def deliver(self, event: events.SessionEvent) -> None:
         pass
 
-    def deliver_audio(self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes) -> None:
+    def deliver_audio(
+        self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes, now_ms: float
+    ) -> None:
         self.heard += 1
 
     def hold_input(self, held: bool) -> None:

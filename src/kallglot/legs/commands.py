@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Audio:
-    """PCM of one participant; ``timestamp_ms`` on the peer's own clock."""
+
+class Audio(msgspec.Struct, frozen=True, gc=False):
+    """PCM of one participant; ``timestamp_ms`` on the peer's own clock. Made fifty times a second and leg."""
 
     participant_id: str
     pcm: bytes

@@ -25,15 +25,12 @@ class Allowance:
     """A token bucket: ``rate`` a second, ``burst`` at once."""
 
     def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._at: float | None = None
+        self._each_s = 1 / rate
+        self._burst_s = burst / rate
+        self._spent_until = 0.0
+        """When all that was taken is paid for."""
 
     def take(self, now: float) -> float:
         """Takes one; 0.0 when it was there, else the seconds until it will be."""
-        if self._at is not None:
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        self._tokens -= 1
-        return 0.0 if self._tokens >= 0 else -self._tokens / self._rate
+        self._spent_until = max(self._spent_until, now) + self._each_s
+        return max(0.0, self._spent_until - now - self._burst_s)

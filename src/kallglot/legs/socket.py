@@ -44,6 +44,9 @@ CLOSE_TIMEOUT_S: Final = 2.0
 MESSAGES_PER_SECOND: Final = 2000.0
 CONTROL_PER_SECOND: Final = 50.0
 CARRIERS: Final = ("twilio", "telnyx")
+_TEXT: Final = WSMsgType.TEXT
+_BINARY: Final = WSMsgType.BINARY
+_DATA: Final = (_TEXT, _BINARY)
 
 
 class StreamSocket(WSListener):
@@ -89,6 +92,16 @@ class StreamSocket(WSListener):
             self._open()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if self._early is None and frame.fin and not self._closing and kind in _DATA:
+            # Fifty times a second.
+            data = frame.get_payload_as_bytes()
+            if len(data) <= MAX_MESSAGE_BYTES:
+                self._receive(kind, data)
+                return
+        self._on_other_frame(transport, frame)
+
+    def _on_other_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         if kind == WSMsgType.CLOSE:
             self._peer_closed(transport, frame)
@@ -150,12 +163,14 @@ class StreamSocket(WSListener):
         if message is not None:
             self._send(WSMsgType.TEXT, message)
 
-    def deliver_audio(self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes) -> None:
+    def deliver_audio(
+        self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes, now_ms: float
+    ) -> None:
         codec = self._codec
         if codec is None:
             return
-        kind = WSMsgType.BINARY if codec.binary_out else WSMsgType.TEXT
-        for message in codec.audio(listener, speaker, turn_id, payload, self._now_ms()):
+        kind = _BINARY if codec.binary_out else _TEXT
+        for message in codec.audio(listener, speaker, turn_id, payload, now_ms):
             self._send(kind, message)
         if self._outlet is not None:
             self._outlet.added()
@@ -287,7 +302,7 @@ class StreamSocket(WSListener):
                 return
         now = self._door.clock.monotonic()
         try:
-            for command in codec.receive(data, binary=kind == WSMsgType.BINARY, now_ms=now * 1000):
+            for command in codec.receive(data, binary=kind == _BINARY, now_ms=now * 1000):
                 self._obey(command, live, now)
         except do.BadMessage as bad:
             error = codec.error(bad.code, bad.message)

@@ -69,7 +69,6 @@ class Ear:
         terms: tuple[str, ...],
         keeps: bool,
         translate_to: Callable[[str | None], str | None] = lambda _: None,
-        now_ms: Callable[[], float],
         on_event: Callable[[RecognizerEvent, int, str | None], None],
         on_failure: Callable[[str], None],
     ) -> None:
@@ -77,7 +76,6 @@ class Ear:
         self._partials = partials
         self._terms = terms
         self._translate_to = translate_to
-        self._now_ms = now_ms
         self._on_event = on_event
         self._on_failure = on_failure
         self._line = _Line(language)
@@ -100,15 +98,15 @@ class Ear:
     def backlog_ms(self) -> float:
         return self._pending_ms + (self._line.stream.backlog_ms if self._line.stream else 0)
 
-    def hear(self, pcm: bytes, sample_rate_hz: int, placed: Placed) -> None:
-        """Takes the next audio of the speaker, of any length."""
+    def hear(self, pcm: bytes, sample_rate_hz: int, placed: Placed, now_ms: float) -> None:
+        """Takes the next audio of the speaker, of any length, at a millisecond of the session."""
         if self._closed or not pcm:
             return
         if not self._rate:
             self._rate = 8000 if sample_rate_hz == 8000 else 16000
         if self._line.stream is None and self._opening is None:
             self._begin()
-        self._heard_at_ms = self._now_ms()
+        self._heard_at_ms = now_ms
         self._restless = True
         if sample_rate_hz != self._rate:
             resampler = self._resamplers.get(sample_rate_hz)
@@ -121,8 +119,8 @@ class Ear:
                 self._kept.popleft()
         self._give(placed, pcm)
 
-    def tick(self) -> None:
-        if self._restless and self._now_ms() - self._heard_at_ms > STALL_MS:
+    def tick(self, now_ms: float) -> None:
+        if self._restless and now_ms - self._heard_at_ms > STALL_MS:
             self.finish()
 
     def finish(self) -> None:

@@ -94,18 +94,15 @@ class Hearing:
         voice.ducks = ducks
         voice.heard_at_ms = now_ms
         frames = voice.frames(pcm)
-        together = any(
-            other is not voice and now_ms - other.heard_at_ms < TOGETHER_MS + other.chunk_ms
-            for other in self._voices.values()
-        )
-        if together or voice.waiting or self._playout.flowing:
-            voice.wait(frames, MOST_WAITING if together or self._playout.flowing else MOST_BEHIND)
+        mixed = self._playout.flowing or (len(self._voices) > 1 and self._together(voice, now_ms))
+        if mixed or voice.waiting:
+            voice.wait(frames, MOST_WAITING if mixed else MOST_BEHIND)
             return
         for n, frame in enumerate(frames):
             if self._heard_ms - now_ms >= MOST_AHEAD_MS and not self.leg.output.burst:
                 voice.wait(frames[n:], MOST_BEHIND)
                 break
-            self._deliver(voice.role, None, voice.levelled(frame, over=False), self._next_heard(now_ms))
+            self._deliver(voice.role, None, voice.levelled(frame, over=False), self._next_heard(now_ms), now_ms)
 
     def mark(self, name: str) -> None:
         self._playout.mark(name)
@@ -134,7 +131,7 @@ class Hearing:
                 self._late_ms = self._playout.late_ms
             if isinstance(event, playout.Frame):
                 pcm = self._mixed(event.pcm, over=True)
-                self._deliver(event.speaker, event.turn_id, pcm, event.at_ms)
+                self._deliver(event.speaker, event.turn_id, pcm, event.at_ms, now_ms)
                 self._heard_ms = event.at_ms + playout.FRAME_MS
             else:
                 told.append(self._told(event))
@@ -142,14 +139,24 @@ class Hearing:
             for voice in self._voices.values():
                 voice.catch_up()
             while self._heard_ms - now_ms < NEAR_LEAD_MS and (waiting := self._waiting()):
-                self._deliver(waiting.role, None, self._mixed(None, over=False), self._next_heard(now_ms))
+                self._deliver(waiting.role, None, self._mixed(None, over=False), self._next_heard(now_ms), now_ms)
         return told
 
     def holds(self, turn_id: str) -> bool:
         return self._playout.holds(turn_id)
 
     def _waiting(self) -> _Voice | None:
-        return next((voice for voice in self._voices.values() if voice.waiting), None)
+        for voice in self._voices.values():
+            if voice.waiting:
+                return voice
+        return None
+
+    def _together(self, voice: _Voice, now_ms: float) -> bool:
+        """Whether somebody else is heard at the same time."""
+        return any(
+            other is not voice and now_ms - other.heard_at_ms < TOGETHER_MS + other.chunk_ms
+            for other in self._voices.values()
+        )
 
     def _mixed(self, pcm: bytes | None, *, over: bool) -> bytes:
         """A frame with the next one of every voice that waits."""
@@ -162,8 +169,8 @@ class Hearing:
         assert pcm is not None
         return pcm
 
-    def _deliver(self, speaker: str, turn_id: str | None, pcm: bytes, at_ms: float) -> None:
-        self.leg.deliver_audio(self.listener, speaker, turn_id, self._encoder.encode(pcm))
+    def _deliver(self, speaker: str, turn_id: str | None, pcm: bytes, at_ms: float, now_ms: float) -> None:
+        self.leg.deliver_audio(self.listener, speaker, turn_id, self._encoder.encode(pcm), now_ms)
         if self.on_heard is not None:
             self.on_heard(at_ms + self._late_ms, pcm, self._rate)
 
@@ -209,8 +216,12 @@ class _Voice:
 
     def frames(self, pcm: bytes) -> list[bytes]:
         self.chunk_ms = len(pcm) / 2 * 1000 / self.sample_rate_hz
-        audio = self._rest + (pcm if self._resampler is None else self._resampler.process(pcm))
+        audio = pcm if self._resampler is None else self._resampler.process(pcm)
         size = self._frame_bytes
+        if self._rest:
+            audio = self._rest + audio
+        elif len(audio) == size:
+            return [audio]
         whole = len(audio) - len(audio) % size
         self._rest = audio[whole:]
         return [audio[at : at + size] for at in range(0, whole, size)]

@@ -48,8 +48,11 @@ class Leg(Protocol):
 
     def deliver(self, event: SessionEvent) -> None: ...
 
-    def deliver_audio(self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes) -> None:
-        """One 20 ms frame in the leg's output encoding. ``turn_id`` is None for the speaker's own voice."""
+    def deliver_audio(
+        self, listener: Participant, speaker: str, turn_id: str | None, payload: bytes, now_ms: float
+    ) -> None:
+        """One 20 ms frame in the leg's output encoding, at a monotonic millisecond. ``turn_id`` is None for the
+        speaker's own voice."""
         ...
 
     def hold_input(self, held: bool) -> None:

@@ -230,6 +230,7 @@ class LiveSession:
         for leg in list(self._legs.values()):
             leg.close(STREAM_CLOSE_CODES.get(reason, 1000), reason)
         self._legs.clear()
+        self._leg_order.clear()
         self._note(self._audience.leave_all())
 
     # Legs
@@ -281,16 +282,18 @@ class LiveSession:
         return next((one for one in everybody if one.role == role and one.id not in connected), None)
 
     def audio(self, leg: Leg, participant_id: str, pcm: bytes, sample_rate_hz: int, timestamp_ms: float | None) -> None:
-        if self._ending or leg.id not in self._legs:
+        order = self._leg_order.get(leg.id)
+        if self._ending or order is None:
             return
-        self._activity(len(pcm) / 2 * 1000 / sample_rate_hz)
+        now = self._clock.monotonic()
+        self._activity(now, len(pcm) / 2 * 1000 / sample_rate_hz)
+        now_ms = now * 1000
         speaker = self._speakers[participant_id]
-        placed = speaker.hear(leg.id, self._leg_order[leg.id], pcm, sample_rate_hz, timestamp_ms)
+        placed = speaker.hear(leg.id, order, pcm, sample_rate_hz, timestamp_ms, self._time.at(now_ms))
         if placed is not None and not speaker.silenced:
             participant, going = self._participants[participant_id], self._plan(participant_id)
             if self._tape is not None:
                 self._tape.said(participant, placed.at_ms, pcm, sample_rate_hz)
-            now_ms = self._clock.monotonic() * 1000
             if going.original_to:
                 self._audience.original(participant, going.original_to, pcm, sample_rate_hz, now_ms, ducks=False)
             if going.beneath:
@@ -303,7 +306,7 @@ class LiveSession:
     def text(self, participant_id: str, text: str) -> None:
         if self._ending:
             return
-        self._activity()
+        self._activity(self._clock.monotonic())
         self._speakers[participant_id].type(text)
 
     def speaks_in(self, participant_id: str, language: str) -> None:
@@ -337,7 +340,7 @@ class LiveSession:
             hearing.original(self._participants[participant_id], tones, TONES_HZ, now_ms, ducks=False)
 
     def dtmf(self, leg: Leg, digits: str) -> None:
-        self._activity()
+        self._activity(self._clock.monotonic())
         speaker = self._participants.get(leg.participant_id) if leg.participant_id else None
         self.emit(events.Dtmf(speaker, digits))
 
@@ -355,16 +358,18 @@ class LiveSession:
     def tick(self) -> None:
         now = self._clock.monotonic()
         noted = self._audience.tick(now * 1000)
-        self._note(noted)
-        if any(isinstance(event, events.PlaybackCleared) for _, event in noted):
-            self.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
+        if noted:
+            self._note(noted)
+            if any(isinstance(event, events.PlaybackCleared) for _, event in noted):
+                self.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
         if self._playback.done(now):
             self._spawn(self._playback.keep(), "timings")
         if self._uses.due(now):
             self._spawn(self._uses.keep(), "uses")
         self._holding.tick(now * 1000)
+        session_ms = self._time.at(now * 1000)
         for speaker in self._speakers.values():
-            speaker.tick()
+            speaker.tick(session_ms)
         if self._held and all(speaker.backlog_ms < RELEASE_INPUT_MS for speaker in self._speakers.values()):
             for leg_id in self._held:
                 self._legs[leg_id].hold_input(False)
@@ -386,8 +391,8 @@ class LiveSession:
 
     # Inside
 
-    def _activity(self, duration_ms: float = 0.0) -> None:
-        self.last_activity = self._clock.monotonic()
+    def _activity(self, now: float, duration_ms: float = 0.0) -> None:
+        self.last_activity = now
         if not self._time.begun:
             # The session began when its first chunk of audio did.
             self._time.begin(min(duration_ms, FIRST_CHUNK_MS))

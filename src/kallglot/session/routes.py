@@ -38,10 +38,8 @@ class Plan:
     captions: tuple[str, ...]
     beneath: tuple[str, ...] = ()
     ducked: bool = False
-
-    @property
-    def original_to(self) -> tuple[str, ...]:
-        return next((route.listener_ids for route in self.routes if route.target is None), ())
+    original_to: tuple[str, ...] = ()
+    """Who hears the speaker's own voice, and no translation."""
 
     @property
     def translated(self) -> tuple[Route, ...]:
@@ -79,4 +77,4 @@ def plan(
     beneath = (
         () if original_audio == "mute" else tuple(one for route in routes if route.target for one in route.listener_ids)
     )
-    return Plan(routes, tuple(captions), beneath, original_audio == "duck")
+    return Plan(routes, tuple(captions), beneath, original_audio == "duck", tuple(spoken.get(None, ())))

@@ -86,7 +86,8 @@ class Speaker:
         self._speaking = False
         self._recognised_ms = 0.0
         """Where the last utterance ended that was recognised."""
-        self._source: tuple[str, int] | None = None
+        self._source = 0
+        """The leg that they are heard on, by the order in which legs came."""
         self._source_heard_ms = 0.0
         self.interpreter = Interpreter(engines, session, around)
 
@@ -103,22 +104,17 @@ class Speaker:
         self._clock = MediaClock(max(said_ms, self._clock.end_ms))
 
     def hear(
-        self, leg_id: str, leg_order: int, pcm: bytes, sample_rate_hz: int, stamp_ms: float | None
+        self, leg_id: str, leg_order: int, pcm: bytes, sample_rate_hz: int, stamp_ms: float | None, now_ms: float
     ) -> Placed | None:
-        """Takes a chunk from a leg; where it lies, or None where it is not used: another leg has this speaker."""
-        now = self._session_side.now_ms()
-        source = (leg_id, leg_order)
-        if (
-            self._source not in (None, source)
-            and leg_order < self._source[1]
-            and now - self._source_heard_ms < TAKEOVER_MS
-        ):
+        """Takes a chunk from a leg at a millisecond of the session; where it lies, or None where it is not used:
+        another leg has this speaker. Legs that came later have the greater ``leg_order``."""
+        if leg_order < self._source and now_ms - self._source_heard_ms < TAKEOVER_MS:
             return None
-        self._source, self._source_heard_ms = source, now
-        placed = self._clock.place(leg_id, now, len(pcm) / 2 * 1000 / sample_rate_hz, stamp_ms)
+        self._source, self._source_heard_ms = leg_order, now_ms
+        placed = self._clock.place(leg_id, now_ms, len(pcm) / 2 * 1000 / sample_rate_hz, stamp_ms)
         ear = None if self._deaf else self._ear or self._listen()
         if ear is not None:
-            ear.hear(bytes(len(pcm)) if self.silenced else pcm, sample_rate_hz, placed)
+            ear.hear(bytes(len(pcm)) if self.silenced else pcm, sample_rate_hz, placed, now_ms)
         return placed
 
     def type(self, text: str) -> None:
@@ -147,9 +143,9 @@ class Speaker:
     def silenced(self) -> bool:
         return self.muted or self.held
 
-    def tick(self) -> None:
+    def tick(self, now_ms: float) -> None:
         if self._ear is not None:
-            self._ear.tick()
+            self._ear.tick(now_ms)
 
     async def drain(self) -> None:
         """Every utterance so far is recognised, translated and committed."""
@@ -184,7 +180,6 @@ class Speaker:
             terms=tuple(self._session.transcription.get("terms") or ()),
             keeps=not self._declared,
             translate_to=self._translate_to,
-            now_ms=self._session_side.now_ms,
             on_event=self._on_recognised,
             on_failure=lambda _: self._around.warn("recognition_delayed", "Speech recognition is being started again."),
         )
