@@ -50,6 +50,9 @@ class ServerProcess:
             # Nobody's telephone rings because of a test.
             "KALLGLOT_TWILIO_API_URL": "http://127.0.0.1:9",
             "KALLGLOT_TELNYX_API_URL": "http://127.0.0.1:9",
+            # The machine that tests run on is busy with the others.
+            "KALLGLOT_OVERLOAD_LAG_MS": "5000",
+            "KALLGLOT_OVERLOAD_BUSY": "1",
             **({"KALLGLOT_SCRIPTED_ENGINES": str(scripted)} if scripted else {}),
             **(settings or {}),
         }

@@ -44,6 +44,7 @@ from kallglot.privacy.retention import Keeper
 from kallglot.recording.recorder import Recorder
 from kallglot.recording.shelf import open_shelf
 from kallglot.runner import Runner
+from kallglot.session.saturation import Saturation, Thresholds
 from kallglot.session.switchboard import Limits, Switchboard
 from kallglot.session.tokens import StreamTokens
 from kallglot.settings import Settings
@@ -151,6 +152,7 @@ class Node:
             tell=observer.work,
             turn=observer.turn,
             choose=lambda session: failover.chosen(session.engines),
+            saturation=Saturation(Thresholds(settings.overload_lag_ms, settings.overload_busy)),
         )
         tokens = StreamTokens(secrets.derive(deployment.master, "stream tokens"), deployment.clock)
         calls = SqlCalls(deployment.store.database, deployment.store.cipher)
@@ -248,8 +250,8 @@ class Node:
         return api
 
     def _admission(self) -> int | None:
-        """Seconds after which to try again while the event loop runs too late for another call to sound well."""
-        return 5 if self.switchboard.lag_ms > self._deployment.settings.overload_lag_ms else None
+        """Seconds after which to try again while another call would be heard by those that there are."""
+        return 5 if self.switchboard.refuses_sessions() else None
 
     async def start(self) -> None:
         async with self._deployment.store.write() as unit:

@@ -55,7 +55,7 @@ class Signs:
     engines: Sequence[Engine] = ()
     shelf: str | None = None
     lag_ms: float = 0.0
-    most_lag_ms: float = 250.0
+    most_lag_ms: float = 60.0
     oldest_due_seconds: float = 0.0
     skew_seconds: float = 0.0
     contradictions: Sequence[str] = ()

@@ -79,7 +79,7 @@ class Observer:
                 kept_in_folder=settings.database.startswith("sqlite"),
                 engines=[engine(status) for status in one.engines.status()],
                 shelf=shelf if one.recordings.shelf_away else None,
-                lag_ms=one.board.lag_ms,
+                lag_ms=one.board.saturation.late_ms,
                 most_lag_ms=settings.overload_lag_ms,
                 oldest_due_seconds=one.courier.stats().oldest_due_seconds,
                 skew_seconds=figures.skew_seconds,

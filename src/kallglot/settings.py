@@ -76,8 +76,10 @@ class Settings(BaseSettings):
     reconnect_seconds: float = Field(default=300.0, gt=0)
     never_connected_seconds: float = Field(default=1800.0, gt=0)
     idle_seconds: float = Field(default=1800.0, gt=0)
-    overload_lag_ms: float = Field(default=250.0, gt=0)
-    """New sessions are refused with 503 while the event loop runs later than this."""
+    overload_lag_ms: float = Field(default=60.0, gt=0)
+    """New sessions are refused with 503 while the event loop's ticks come later than this, one in twenty of them."""
+    overload_busy: float = Field(default=0.9, gt=0, le=1)
+    """The same while the event loop is busy for more than this share of its time."""
 
     @field_validator("log_level")
     @classmethod

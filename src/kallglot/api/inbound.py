@@ -61,7 +61,9 @@ async def session_for(
             session = _session(asked, owner, number, connection, given)
             await keep(session, owner, unit)
             call = made(session)
-            return await unit.calls.add(call, told(None, call, now))
+            stored = await unit.calls.add(call, told(None, call, now))
+        given.sessions.expect(session.id)
+        return stored
     except KallglotError as error:
         busy = error.code in ("concurrent_session_limit_exceeded", "overloaded")
         raise NoSession(error.message, busy=busy) from None

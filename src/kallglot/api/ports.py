@@ -425,6 +425,10 @@ class SessionControl(Protocol):
         """The same, for who cannot wait until what was said is transcribed."""
         ...
 
+    def expect(self, session_id: str) -> None:
+        """A session was made: its audio comes soon, and is reckoned with until then."""
+        ...
+
 
 class Recordings(Protocol):
     """The files behind recordings."""

@@ -64,6 +64,7 @@ async def create(request: Request, caller: Caller = requires("sessions:write", "
             await keep(session, owner, unit)
             answer = json.dumps(views.session(session, given)).encode()
             await finish(unit, 201, answer)
+        given.sessions.expect(session.id)
         return 201, answer
 
     headers = compat.DEPRECATION if provider is not None else None

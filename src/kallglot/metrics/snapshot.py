@@ -15,6 +15,7 @@ from kallglot.metrics.requests import Requests
 from kallglot.metrics.turns import TurnLags
 from kallglot.metrics.works import Works
 from kallglot.session.load import Load
+from kallglot.session.saturation import Saturation
 from kallglot.speech.counted import Counts
 from kallglot.speech.registry import EngineStatus
 from kallglot.speech.types import EngineKind
@@ -22,7 +23,7 @@ from kallglot.speech.types import EngineKind
 
 class Board(Protocol):
     @property
-    def lag_ms(self) -> float: ...
+    def saturation(self) -> Saturation: ...
 
     def loads(self) -> Sequence[Load]: ...
 
@@ -144,6 +145,7 @@ class Snapshot(Collector):
 
     def _sessions(self) -> Iterator[Metric]:
         one = self._from
+        saturation = one.board.saturation
         loads = one.board.loads()
         modes = Counter(load.mode for load in loads)
         yield _gauge("kallglot_live_sessions", "Sessions that live in this process, by mode.", modes, "mode")
@@ -166,8 +168,14 @@ class Snapshot(Collector):
             "kallglot_playout_backlog_max_seconds", "The same, of the listener furthest behind.", max(queued, default=0)
         )
         yield _gauge(
-            "kallglot_event_loop_lag_seconds", "How late the event loop runs, smoothed.", one.board.lag_ms / 1000
+            "kallglot_event_loop_lag_seconds", "How late the event loop runs, smoothed.", saturation.lag_ms / 1000
         )
+        yield _gauge(
+            "kallglot_event_loop_late_seconds",
+            "How late all but one in twenty of the last ticks came at most.",
+            saturation.late_ms / 1000,
+        )
+        yield _gauge("kallglot_event_loop_busy", "The share of its time that the event loop works.", saturation.busy)
         yield _counter("kallglot_turns", "Turns that are over.", {(): one.lags.turns})
         yield _counter(
             "kallglot_turn_playbacks",

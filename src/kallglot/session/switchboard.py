@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from kallglot.session.model import EndReason, Session
 from kallglot.session.notices import notices
 from kallglot.session.ports import Engines, Recorder, SessionJournal
 from kallglot.session.redaction import redaction
+from kallglot.session.saturation import Saturation
 from kallglot.session.timings import TurnTimes
 from kallglot.session.tokens import Verdict
 from kallglot.work import Observe, Work, unobserved
@@ -74,6 +76,7 @@ class Switchboard:
         tell: Observe = unobserved,
         turn: Callable[[TurnTimes, datetime], None] = lambda _times, _began_at: None,
         choose: Callable[[Session], Engines] | None = None,
+        saturation: Saturation | None = None,
     ) -> None:
         """``turn`` is told of each turn that is over, with the moment from which its times are counted. ``choose``
         finds the engines of a session that may have some of its own."""
@@ -94,8 +97,7 @@ class Switchboard:
         self._chores: set[asyncio.Task[None]] = set()
         self._turn = turn
         self._closing = False
-        self.lag_ms = 0.0
-        """How late the event loop runs, smoothed: the honest sign of saturation."""
+        self.saturation = saturation or Saturation()
 
     @property
     def live_sessions(self) -> int:
@@ -104,6 +106,14 @@ class Switchboard:
     @property
     def legs(self) -> int:
         return sum(live.leg_count for live in self._live.values())
+
+    def refuses_sessions(self) -> bool:
+        """Whether one more would be heard by those that there are."""
+        return self.saturation.refuses_sessions(self._clock.monotonic(), len(self._live))
+
+    def expect(self, session_id: str) -> None:
+        """A session was made here: its streams come soon."""
+        self.saturation.pledge(session_id, self._clock.monotonic())
 
     def loads(self) -> list[Load]:
         return [live.load for live in self._live.values()]
@@ -211,6 +221,8 @@ class Switchboard:
             raise StreamRefused(4404, "session_not_found", "There is no such session.")
         if record.status in ("ending", "ended"):
             raise StreamRefused(4409, "session_already_ended", "The session has ended.")
+        if self.saturation.refuses_streams(len(self._live)):
+            raise StreamRefused(1013, "overloaded", "The server is at its limit; connect again in a few seconds.")
         if record.redaction:
             # Patterns take a while to compile, and are kept then.
             await asyncio.to_thread(redaction, record.redaction)
@@ -232,6 +244,7 @@ class Switchboard:
             self._runs[session_id] = asyncio.create_task(live.run(ready), name=session_id)
         await ready.wait()
         self._live[session_id] = live
+        self.saturation.redeem(session_id)
         self._since[session_id] = self._clock.now()
         return live
 
@@ -282,7 +295,7 @@ class Switchboard:
             due += TICK_SECONDS
             await asyncio.sleep(max(0.0, due - loop.time()))
             late_ms = (loop.time() - due) * 1000
-            self.lag_ms += (late_ms - self.lag_ms) * 0.05
+            self.saturation.ticked(loop.time(), late_ms, time.thread_time())
             if late_ms > 1000:
                 due = loop.time()
             for live in list(self._live.values()):
