@@ -13,7 +13,8 @@ from tests.api.conftest import Api
 from kallglot.accounts.ports import Page
 from kallglot.api.webhooks import MOST
 from kallglot.store import stranded
-from kallglot.store.tables import idempotency, webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.idempotency import idempotency
+from kallglot.store.tables.webhooks import webhook_deliveries, webhook_endpoints
 from kallglot.webhooks.addresses import networks
 from kallglot.webhooks.model import EVENT_TYPES
 from kallglot.webhooks.signatures import is_secret

@@ -23,7 +23,8 @@ from kallglot.session.model import Session, Usage
 from kallglot.session.ports import Unstorable
 from kallglot.store import SqlJournal, SqlRecordingLedger, SqlStore
 from kallglot.store.audit import SqlAudit
-from kallglot.store.tables import usage_ledger, webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.ledgers import usage_ledger
+from kallglot.store.tables.webhooks import webhook_deliveries, webhook_endpoints
 from kallglot.webhooks.model import Endpoint, of_session
 
 CLOCK = FakeClock()

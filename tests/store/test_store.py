@@ -20,7 +20,7 @@ from kallglot.errors import KallglotError
 from kallglot.ids import new_id
 from kallglot.session.model import Participant, Session
 from kallglot.store import SqlStore
-from kallglot.store.tables import metadata
+from kallglot.store.tables.base import metadata
 
 CLOCK = FakeClock()
 

@@ -28,7 +28,8 @@ from kallglot.session.model import Session
 from kallglot.store import SqlCalls, SqlStore
 from kallglot.store.database import Database
 from kallglot.store.migrate import config
-from kallglot.store.tables import connections, sessions
+from kallglot.store.tables.sessions import sessions
+from kallglot.store.tables.telephony import connections
 
 NOW = FakeClock().now()
 NUMBER = "+14155551234"

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.api.ports import IdempotencyScope, IdempotentAnswer
 from kallglot.store.paging import one
-from kallglot.store.tables import idempotency
+from kallglot.store.tables.idempotency import idempotency
 
 KEPT: Final = timedelta(hours=24)
 _SESSION: Final = re.compile(rb"(?<=\")sess_[0-9A-Z]{26}(?=\")")
