@@ -16,7 +16,7 @@ from kallglot.accounts.ports import Page
 from kallglot.analysis.model import Analysis
 from kallglot.analysis.notices import view
 from kallglot.analysis.ports import Claimed
-from kallglot.api.ports import EventFilter
+from kallglot.api.ports.events import EventFilter
 from kallglot.clock import FakeClock
 from kallglot.ids import ANALYSIS, new_id
 from kallglot.outbox import Event

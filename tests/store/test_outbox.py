@@ -13,8 +13,9 @@ from tests.store.test_store import organization, session
 
 from kallglot.accounts.audit import AuditEntry
 from kallglot.accounts.model import Organization
+from kallglot.accounts.ports import Page
 from kallglot.api import news
-from kallglot.api.ports import EventFilter, Page
+from kallglot.api.ports.events import EventFilter
 from kallglot.clock import FakeClock
 from kallglot.ids import AUDIT, EVENT, RECORDING, WEBHOOK_ENDPOINT, new_id
 from kallglot.outbox import Event

@@ -141,7 +141,7 @@ async def test_late_words_of_a_deleted_session_are_refused(
 async def test_stored_answers_tell_of_a_deletion_and_of_nothing_else(
     store: SqlStore, journal: SqlJournal, clock: FakeClock
 ) -> None:
-    from kallglot.api.ports import IdempotencyScope
+    from kallglot.api.ports.idempotency import IdempotencyScope
 
     owner = await organization(store, clock)
     gone, other = [await session(store, journal, clock, owner) for _ in range(2)]

@@ -14,7 +14,9 @@ from cryptography.fernet import Fernet
 from kallglot.accounts.bootstrap import DEFAULT_CREDITS, ensure_default_organization
 from kallglot.accounts.keys import hash_secret, new_secret
 from kallglot.accounts.model import SCOPES, ApiKey, Organization, PhoneNumber
-from kallglot.api.ports import IdempotencyScope, Page, SessionFilter
+from kallglot.accounts.ports import Page
+from kallglot.api.ports.idempotency import IdempotencyScope
+from kallglot.api.ports.sessions import SessionFilter
 from kallglot.clock import FakeClock
 from kallglot.errors import KallglotError
 from kallglot.ids import new_id

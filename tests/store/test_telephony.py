@@ -18,7 +18,7 @@ from tests.store.test_store import organization, session
 
 from kallglot.accounts.model import Organization, PhoneNumber
 from kallglot.accounts.ports import Page
-from kallglot.api.ports import EventFilter
+from kallglot.api.ports.events import EventFilter
 from kallglot.carriers.model import Call, Connection
 from kallglot.clock import FakeClock
 from kallglot.errors import KallglotError

@@ -13,11 +13,12 @@ from typing import Any, BinaryIO, Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from kallglot.accounts.ports import Page
 from kallglot.api import views
 from kallglot.api.auditing import note
 from kallglot.api.auth import Caller, requires
 from kallglot.api.openapi import documented
-from kallglot.api.ports import EventFilter, Page
+from kallglot.api.ports.events import EventFilter
 from kallglot.api.recordings import AGAIN_SECONDS
 from kallglot.api.services import ApiServices, services
 from kallglot.api.sessions import find

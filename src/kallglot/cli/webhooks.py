@@ -10,7 +10,8 @@ from rich.table import Table
 
 from kallglot.accounts.model import Organization
 from kallglot.accounts.ports import Page
-from kallglot.api.ports import Dispatch, UnitOfWork
+from kallglot.api.ports.store import UnitOfWork
+from kallglot.api.ports.webhooks import Dispatch
 from kallglot.api.webhooks import fail_stranded
 from kallglot.app import Deployment
 from kallglot.cli.shell import OrganizationOption, note, organization_named, refuse, say, show, with_store

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kallglot.accounts import credits
 from kallglot.accounts.credits import CreditEntry, Period
 from kallglot.accounts.model import ApiKey, Organization, OrganizationStatus
-from kallglot.api.ports import Page
+from kallglot.accounts.ports import Page
 from kallglot.billing.notices import ENDED
 from kallglot.clock import iso
 from kallglot.store import rows

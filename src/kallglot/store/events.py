@@ -10,7 +10,7 @@ from sqlalchemy import insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.accounts.ports import Page
-from kallglot.api.ports import EventFilter
+from kallglot.api.ports.events import EventFilter
 from kallglot.ids import DELIVERY, new_id
 from kallglot.outbox import Event
 from kallglot.store.database import note_deliveries

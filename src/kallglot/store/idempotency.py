@@ -14,7 +14,7 @@ from sqlalchemy import delete, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kallglot.api.ports import IdempotencyScope, IdempotentAnswer
+from kallglot.api.ports.idempotency import IdempotencyScope, IdempotentAnswer
 from kallglot.store.paging import one
 from kallglot.store.tables.idempotency import idempotency
 

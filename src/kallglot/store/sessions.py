@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kallglot.api.ports import Page, SessionFilter
+from kallglot.accounts.ports import Page
+from kallglot.api.ports.sessions import SessionFilter
 from kallglot.session.model import Session, Turn
 from kallglot.session.timings import TurnTimes
 from kallglot.store import rows
