@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from sqlalchemy import insert, select
 from tests.api.conftest import Api
+from tests.api.operations import operations
 
 from kallglot.accounts.model import SCOPES
 from kallglot.accounts.policy import Retention
@@ -182,6 +183,22 @@ async def test_what_is_refused(api: Api) -> None:
             refused = await api.call(method, path, key=key)
             assert (refused.status_code, refused.json()["error"]["code"]) == (404, "session_not_found")
     assert (await api.call("GET", f"/v1/sessions/{recorded}")).status_code == 200
+
+
+async def test_the_document_names_the_scope_that_recordings_need(api: Api) -> None:
+    found = operations((await api.client.get("/openapi.json")).json())
+    (delete,) = [operation for operation in found if operation.sometimes]
+    assert (delete.id, delete.scopes, delete.sometimes) == (
+        "delete_session",
+        ("sessions:write",),
+        ("recordings:delete",),
+    )
+    recorded, _ = await api.recorded()
+    path = delete.path.replace("{session_id}", recorded)
+    refused = await api.call(delete.method, path, key=await api.key(scopes=delete.scopes))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "insufficient_permissions")
+    both = await api.key(scopes=(*delete.scopes, *delete.sometimes))
+    assert (await api.call(delete.method, path, key=both)).status_code == 200
 
 
 async def test_deleted_by_two_at_once(api: Api) -> None:

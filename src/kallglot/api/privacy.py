@@ -40,7 +40,9 @@ _AT_A_TIME: Final = 100
 
 @router.delete("/{session_id}", **documented("delete_session"))
 async def delete(
-    request: Request, session_id: str, caller: Caller = requires("sessions:write", "sessions_write")
+    request: Request,
+    session_id: str,
+    caller: Caller = requires("sessions:write", "sessions_write", sometimes=("recordings:delete",)),
 ) -> dict[str, Any]:
     """Deletes an ended session with its transcript, recordings, calls, events and analyses. Where it has recordings
     the key needs recordings:delete too."""
