@@ -170,7 +170,9 @@ async def test_unknown_addresses(api: Api, path: str) -> None:
 async def test_other_methods_are_told_which_there_are(api: Api, method: str, path: str, allowed: str) -> None:
     response = await api.call(method, path)
     assert (response.status_code, response.headers["allow"]) == (405, allowed)
-    assert response.json()["error"]["code"] == "resource_not_found"
+    error = response.json()["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_request")
+    assert allowed in error["message"]
 
 
 async def test_what_nobody_foresaw_tells_the_log_and_not_the_client(
