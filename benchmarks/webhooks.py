@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.serverprocess import ServerProcess
 
-from kallglot.app import open_store
+from kallglot.deployment import open_store
 from kallglot.ids import WEBHOOK_ENDPOINT, new_id
 from kallglot.settings import Settings
 from kallglot.webhooks.model import EVERYTHING, Endpoint

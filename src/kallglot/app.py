@@ -1,30 +1,23 @@
 """The composition root: reads the settings, builds everything, owns start-up and shutdown.
 
-Start-up: the port (who asks now waits), migrations, default organisation, engines, sessions that an earlier process
-left. Shutdown, on SIGTERM or SIGINT: no new work, 1001 to open streams with what was said until then transcribed, then
-engines and store.
+Start-up: migrations, default organisation, engines, sessions that an earlier process left. Shutdown: no new work, 1001
+to open streams with what was said until then transcribed, then engines and store.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import uvicorn
-import uvloop
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from kallglot import VERSION, health, metrics, secrets
-from kallglot.accounts.bootstrap import ensure_default_organization
 from kallglot.accounts.policy import Retention
 from kallglot.analysis.analyst import Analyst
 from kallglot.analysis.profiles import load as load_profiles
@@ -35,10 +28,10 @@ from kallglot.carriers.addresses import Addresses
 from kallglot.carriers.desk import open_desk
 from kallglot.carriers.instructions import Instructions
 from kallglot.carriers.reception import Reception
-from kallglot.clock import Clock, SystemClock
+from kallglot.clock import Clock
+from kallglot.deployment import Deployment, open_store
 from kallglot.legs import asyncapi
 from kallglot.legs.door import StreamDoor
-from kallglot.legs.handover import http_protocol
 from kallglot.observer import Observer
 from kallglot.privacy.retention import Keeper
 from kallglot.recording.recorder import Recorder
@@ -60,7 +53,6 @@ from kallglot.store import (
     SqlFigures,
     SqlJournal,
     SqlRecordingLedger,
-    SqlStore,
     in_words,
 )
 from kallglot.webhooks.addresses import networks
@@ -76,36 +68,6 @@ PURGE_SECONDS = 3600
 PATIENCE_SECONDS = 5.0
 """For the database to answer whether it is there."""
 IDEMPOTENCY_KEPT = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """What the server and the operator's commands share: the store, and the secret it encrypts with."""
-
-    settings: Settings
-    clock: SystemClock
-    master: bytes
-    store: SqlStore
-    new_secret: str | None
-    """The API key that was made on this, the first, start; nowhere else to be had."""
-
-
-@asynccontextmanager
-async def open_store(settings: Settings) -> AsyncGenerator[Deployment]:
-    """Migrates the database and makes the default organisation where there is none."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    clock = SystemClock()
-    master = secrets.load_master(
-        settings.secret_key.get_secret_value() if settings.secret_key else None, settings.data_dir
-    )
-    store = SqlStore(settings.database, secrets.cipher(master))
-    await store.start()
-    try:
-        given = settings.bootstrap_api_key.get_secret_value() if settings.bootstrap_api_key else None
-        made = await ensure_default_organization(store, bootstrap_key=given, clock=clock)
-        yield Deployment(settings, clock, master, store, made)
-    finally:
-        await store.close()
 
 
 def stripe_hook(settings: Settings) -> StripeHook | None:
@@ -359,61 +321,3 @@ async def _stop(chores: Sequence[asyncio.Task[None]]) -> None:
     for chore in chores:
         chore.cancel()
     await asyncio.gather(*chores, return_exceptions=True)
-
-
-def serve(settings: Settings, *, announce_key: Callable[[str], None]) -> int:
-    """Runs until a signal ends it; the exit status."""
-    return uvloop.run(_serve(settings, announce_key))
-
-
-async def _serve(settings: Settings, announce_key: Callable[[str], None]) -> int:
-    listening = _listen(settings.host, settings.port)
-    try:
-        async with running(settings) as (node, deployment):
-            if deployment.new_secret is not None:
-                announce_key(deployment.new_secret)
-            config = uvicorn.Config(
-                node.api,
-                http=http_protocol(node.door),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                backlog=_BACKLOG,
-                server_header=False,
-                date_header=True,
-                timeout_graceful_shutdown=3,
-            )
-            server = _Server(config)
-            loop = asyncio.get_running_loop()
-            for signum in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(signum, server.handle_exit, signum, None)
-            log.info("listening on %s", settings.base_url)
-            await server.serve(sockets=[listening])
-    finally:
-        listening.close()
-    return 0
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn raises them again when it has stopped, which would end the process before the
-    streams, the engines and the store were closed."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-_BACKLOG: Final = 2048
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """First of all: a port that is taken is said before migrations run and engines load, and whoever asks meanwhile, as
-    the carrier of a call that a restart cut, waits for the answer instead of being refused."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
-    listening.listen(_BACKLOG)
-    listening.set_inheritable(False)
-    return listening

@@ -25,7 +25,7 @@ from kallglot.analysis.llm import ChatModel
 from kallglot.analysis.model import PARTS, Analysis
 from kallglot.analysis.profiles import load
 from kallglot.analysis.reader import Reader, ReadingFailed
-from kallglot.api.ports import EventFilter
+from kallglot.api.ports.events import EventFilter
 from kallglot.clock import FakeClock
 from kallglot.ids import ANALYSIS, new_id
 from kallglot.session.model import Session, Turn

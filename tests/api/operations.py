@@ -33,6 +33,8 @@ class Operation:
     path: str
     scopes: tuple[str, ...]
     """All of them are needed; none where it asks for no key."""
+    sometimes: tuple[str, ...]
+    """Needed too for some of what it is asked for."""
     example: Any
     """The body of its example, None where it takes none."""
     ids: tuple[IdField, ...]
@@ -76,11 +78,20 @@ def _operation(document: dict[str, Any], path: str, method: str, described: dict
     if body is not None:
         found = dict.fromkeys(_ids_of(document, body["schema"], (), ()))
         ids += [IdField("body", place) for place in found]
-    scopes = {scope for one in described.get("security", []) for scopes in one.values() for scope in scopes}
+    enough = [set(scopes) for one in described.get("security", []) for scopes in one.values()]
+    scopes = set.intersection(*enough) if enough else set[str]()
+    sometimes = set[str]().union(*enough) - scopes
     assert bool(scopes) == ("security" in described), f"{method} {path} asks for a key, and names no scope"
     example = None if body is None else body["example"]
     return Operation(
-        described["operationId"], method, path, tuple(sorted(scopes)), example, tuple(ids), described["responses"]
+        described["operationId"],
+        method,
+        path,
+        tuple(sorted(scopes)),
+        tuple(sorted(sometimes)),
+        example,
+        tuple(ids),
+        described["responses"],
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.api.conftest import Api
 
 from kallglot.api.idempotency import LEASE
-from kallglot.api.ports import IdempotencyScope
+from kallglot.api.ports.idempotency import IdempotencyScope
 from kallglot.store.idempotency import SqlIdempotency
 
 OBJECT = {"mode": "bidirectional_translation", "source_language": "de", "target_language": "en"}

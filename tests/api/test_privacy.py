@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from sqlalchemy import insert, select
 from tests.api.conftest import Api
+from tests.api.operations import operations
 
 from kallglot.accounts.model import SCOPES
 from kallglot.accounts.policy import Retention
@@ -23,7 +24,9 @@ from kallglot.ids import ANALYSIS, TURN, new_id
 from kallglot.privacy.retention import Keeper
 from kallglot.recording.shelf import ShelfError
 from kallglot.session.model import Translation, Turn
-from kallglot.store import SqlExpiry, tables
+from kallglot.store import SqlExpiry
+from kallglot.store.tables.analyses import analyses
+from kallglot.store.tables.sessions import sessions
 
 SAID = "Wiedersehensfreude"
 
@@ -38,7 +41,7 @@ async def analysed(api: Api, session_id: str) -> str:
     anl = new_id(ANALYSIS)
     async with api.store.database.write() as connection:
         await connection.execute(
-            insert(tables.analyses).values(
+            insert(analyses).values(
                 id=anl,
                 session_id=session_id,
                 organization_id=(await api.organization()).id,
@@ -182,6 +185,22 @@ async def test_what_is_refused(api: Api) -> None:
     assert (await api.call("GET", f"/v1/sessions/{recorded}")).status_code == 200
 
 
+async def test_the_document_names_the_scope_that_recordings_need(api: Api) -> None:
+    found = operations((await api.client.get("/openapi.json")).json())
+    (delete,) = [operation for operation in found if operation.sometimes]
+    assert (delete.id, delete.scopes, delete.sometimes) == (
+        "delete_session",
+        ("sessions:write",),
+        ("recordings:delete",),
+    )
+    recorded, _ = await api.recorded()
+    path = delete.path.replace("{session_id}", recorded)
+    refused = await api.call(delete.method, path, key=await api.key(scopes=delete.scopes))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "insufficient_permissions")
+    both = await api.key(scopes=(*delete.scopes, *delete.sometimes))
+    assert (await api.call(delete.method, path, key=both)).status_code == 200
+
+
 async def test_deleted_by_two_at_once(api: Api) -> None:
     session_id = await ended(api)
     both = await asyncio.gather(*(api.call("DELETE", f"/v1/sessions/{session_id}") for _ in range(2)))
@@ -202,7 +221,7 @@ async def test_the_key_of_a_deleted_session_is_still_taken(api: Api) -> None:
 async def test_an_export_holds_everything(api: Api) -> None:
     session_id, recording_id = await api.recorded()
     async with api.store.database.write() as connection:
-        await connection.execute(tables.sessions.update().values(metadata={"../evil": SAID}))
+        await connection.execute(sessions.update().values(metadata={"../evil": SAID}))
     await said(api, session_id, SAID, *(f"{SAID} {n}" for n in range(150)))
     anl = await analysed(api, session_id)
     response = await api.call("GET", f"/v1/sessions/{session_id}/export")
@@ -294,6 +313,6 @@ async def test_sessions_keep_the_redaction_of_their_beginning(api: Api) -> None:
     await api.call("PATCH", "/v1/organization", {"redaction": None})
     second = (await api.create())["id"]
     async with api.store.database.read() as connection:
-        rows = await connection.execute(select(tables.sessions.c.id, tables.sessions.c.redaction))
+        rows = await connection.execute(select(sessions.c.id, sessions.c.redaction))
         kept = {row.id: row.redaction for row in rows}
     assert kept == {first: {"card_numbers": True, "patterns": []}, second: None}

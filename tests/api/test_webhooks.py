@@ -1,61 +1,22 @@
-"""Webhook endpoints, their deliveries and secrets over REST."""
+"""Webhook endpoints over REST."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import select, update
 from tests.api.conftest import Api
+from tests.api.hooks import PATH, URL, audited, deliveries, error, made, secrets, shown
 
-from kallglot.accounts.ports import Page
 from kallglot.api.webhooks import MOST
 from kallglot.store import stranded
-from kallglot.store.tables import idempotency, webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.idempotency import idempotency
+from kallglot.store.tables.webhooks import webhook_endpoints
 from kallglot.webhooks.addresses import networks
 from kallglot.webhooks.model import EVENT_TYPES
 from kallglot.webhooks.signatures import is_secret
-
-PATH = "/v1/webhook_endpoints"
-URL = "https://example.com/hooks"
-
-
-async def made(api: Api, *, key: str | None = None, **fields: Any) -> dict[str, Any]:
-    response = await api.call("POST", PATH, {"url": URL} | fields, key=key)
-    assert response.status_code == 201, response.text
-    return response.json()
-
-
-async def shown(api: Api, path: str, *, key: str | None = None) -> dict[str, Any]:
-    response = await api.call("GET", path, key=key)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-async def deliveries(api: Api, endpoint_id: str, query: str = "", *, key: str | None = None) -> list[dict[str, Any]]:
-    return (await shown(api, f"{PATH}/{endpoint_id}/deliveries{query}", key=key))["data"]
-
-
-async def secrets(api: Api, endpoint_id: str) -> tuple[str, ...]:
-    """What is signed with now."""
-    async with api.store.read() as unit:
-        found = await unit.webhook_endpoints.get(endpoint_id, (await api.organization()).id, True)
-    assert found is not None
-    return found.secrets.valid(api.clock.now())
-
-
-async def audited(api: Api) -> list[tuple[str, str | None, dict[str, Any]]]:
-    """Oldest first."""
-    async with api.store.read() as unit:
-        found, _ = await unit.audit.list((await api.organization()).id, Page(limit=100))
-    return [(one.action, one.target, dict(one.details)) for one in found[::-1]]
-
-
-def error(response: httpx.Response) -> tuple[int, str, str | None]:
-    found = response.json()["error"]
-    return response.status_code, found["code"], found["param"]
 
 
 async def test_an_endpoint_and_its_secret_which_is_shown_once(api: Api) -> None:
@@ -283,133 +244,6 @@ async def test_deleting_takes_its_deliveries_along(api: Api) -> None:
     assert [each["type"] for each in (await shown(api, "/v1/events"))["data"]] == ["session.created"]
 
 
-async def test_a_delivery_as_it_is_shown(api: Api) -> None:
-    one = await made(api)
-    session = await api.create(metadata={"a": "ü" * 500, "b": "x" * 500})
-    [delivery] = await deliveries(api, one["id"])
-    event = (await shown(api, "/v1/events"))["data"][0]
-    body = delivery.pop("request")
-    assert delivery == {
-        "id": delivery["id"],
-        "object": "webhook_delivery",
-        "webhook_endpoint_id": one["id"],
-        "event_id": event["id"],
-        "event_type": "session.created",
-        "status": "pending",
-        "attempts": 0,
-        "next_attempt_at": "2026-03-26T11:00:00Z",
-        "created_at": "2026-03-26T11:00:00Z",
-        "completed_at": None,
-        "log": [],
-    }
-    assert delivery["id"].startswith("wh_del_")
-    assert (body["url"], len(body["body"])) == (URL, 1000)
-    assert body["body"].startswith(f'{{"id":"{event["id"]}","object":"event","type":"session.created"')
-    assert session["id"] in body["body"]
-    tried = {"at": "2026-03-26T11:00:01+00:00", "duration_ms": 87, "status": 500, "error": None, "response": "Oh"}
-    async with api.store.database.write() as connection:
-        done = {"status": "failed", "attempts": 8, "next_attempt_at": None, "log": [tried]}
-        await connection.execute(update(webhook_deliveries).values(done))
-    after = await shown(api, f"/v1/webhook_deliveries/{delivery['id']}")
-    assert (after["status"], after["attempts"]) == ("failed", 8)
-    assert after["log"] == [tried | {"at": "2026-03-26T11:00:01Z"}]
-
-
-async def test_deliveries_are_filtered_and_paged(api: Api) -> None:
-    one = await made(api)
-    first = await api.create()
-    await api.create()
-    await api.call("POST", f"/v1/sessions/{first['id']}/end")
-    found = await deliveries(api, one["id"])
-    ids = [each["id"] for each in found]
-    assert [each["event_type"] for each in found] == ["session.ended", "session.created", "session.created"]
-    async with api.store.database.write() as connection:
-        where = webhook_deliveries.c.id == ids[2]
-        await connection.execute(update(webhook_deliveries).where(where).values(status="delivered"))
-
-    async def those(query: str) -> list[str]:
-        return [each["id"] for each in await deliveries(api, one["id"], query)]
-
-    assert await those("?status=pending") == ids[:2]
-    assert await those("?status=delivered") == ids[2:]
-    assert await those("?status=failed") == []
-    assert await those("?type=session.created") == ids[1:]
-    assert await those("?type=session.created&status=pending") == [ids[1]]
-    assert await those(f"?limit=1&starting_after={ids[0]}") == [ids[1]]
-    assert await those(f"?limit=1&ending_before={ids[2]}") == [ids[1]]
-    assert (await shown(api, f"{PATH}/{one['id']}/deliveries?limit=2"))["has_more"] is True
-    for query, param in (
-        ("status=lost", "status"),
-        ("type=A", "type"),
-        ("starting_after=wh_del_none", "starting_after"),
-        (f"type=session.ended&starting_after={ids[1]}", "starting_after"),
-    ):
-        refused = await api.call("GET", f"{PATH}/{one['id']}/deliveries?{query}")
-        assert error(refused) == (400, "invalid_field_value", param)
-
-
-@pytest.mark.parametrize("kind", EVENT_TYPES)
-async def test_a_test_event_of_each_type_goes_to_this_endpoint_alone(api: Api, kind: str) -> None:
-    one, other = await made(api, events=["session.created"]), await made(api)
-    sent = await api.call("POST", f"{PATH}/{one['id']}/test", {"type": kind})
-    assert sent.status_code == 202
-    [delivery] = await deliveries(api, one["id"])
-    assert sent.json() == delivery
-    assert (delivery["event_type"], delivery["status"]) == (kind, "pending")
-    [event] = (await shown(api, "/v1/events"))["data"]
-    assert (event["id"], event["type"], event["test"]) == (delivery["event_id"], kind, True)
-    assert event["data"]
-    assert await deliveries(api, other["id"]) == []
-
-
-async def test_test_events_look_like_real_ones(api: Api) -> None:
-    one = await made(api)
-    session = await api.create()
-    await api.call("POST", f"/v1/sessions/{session['id']}/end")
-    assert (await api.call("POST", f"{PATH}/{one['id']}/test")).json()["event_type"] == "session.ended"
-    await api.call("POST", f"{PATH}/{one['id']}/test", {"type": "session.created"})
-    listed = (await shown(api, "/v1/events"))["data"]
-    for kind in ("session.ended", "session.created"):
-        sample, real = [each for each in listed if each["type"] == kind]
-        assert sample.keys() == real.keys() | {"test"}
-        assert sample["data"].keys() == real["data"].keys()
-        assert sample["data"]["id"] == "sess_sample"
-        assert sample["data"]["livemode"] is True
-
-
-async def test_test_events_of_a_test_key(api: Api) -> None:
-    key = await api.key(livemode=False)
-    one = await made(api, key=key)
-    await api.call("POST", f"{PATH}/{one['id']}/test", key=key)
-    assert (await shown(api, "/v1/events"))["data"] == []
-    [event] = (await shown(api, "/v1/events", key=key))["data"]
-    assert event["data"]["livemode"] is False
-
-
-async def test_whoever_delivers_is_woken(api: Api) -> None:
-    one = await made(api)
-    woken: list[None] = []
-    api.store.database.on_deliveries = lambda: woken.append(None)
-    sent = (await api.call("POST", f"{PATH}/{one['id']}/test")).json()
-    assert len(woken) == 1
-    await api.call("POST", f"/v1/webhook_deliveries/{sent['id']}/resend")
-    assert len(woken) == 2
-    await api.call("PATCH", f"{PATH}/{one['id']}", {"description": "d"})
-    assert len(woken) == 2
-
-
-async def test_a_disabled_endpoint_gets_no_tests_and_nothing_again(api: Api) -> None:
-    one = await made(api)
-    sent = (await api.call("POST", f"{PATH}/{one['id']}/test")).json()
-    await api.call("PATCH", f"{PATH}/{one['id']}", {"enabled": False})
-    for path in (f"{PATH}/{one['id']}/test", f"/v1/webhook_deliveries/{sent['id']}/resend"):
-        refused = await api.call("POST", path)
-        assert error(refused) == (422, "unprocessable", None)
-        assert "disabled" in refused.json()["error"]["message"]
-    assert len(await deliveries(api, one["id"])) == 1
-    assert len((await shown(api, "/v1/events"))["data"]) == 1
-
-
 async def test_what_else_is_refused(api: Api) -> None:
     one = await made(api)
     path = f"{PATH}/{one['id']}"
@@ -424,78 +258,6 @@ async def test_what_else_is_refused(api: Api) -> None:
     ):
         assert error(await api.call("POST", address, body)) == (400, code, param)
     assert await secrets(api, one["id"]) == (one["secret"],)
-
-
-async def test_resending_leaves_the_first_as_it_is(api: Api) -> None:
-    one = await made(api)
-    await api.create()
-    async with api.store.database.write() as connection:
-        done = {"status": "delivered", "attempts": 1, "next_attempt_at": None, "completed_at": api.clock.now()}
-        await connection.execute(update(webhook_deliveries).values(done))
-    [first] = await deliveries(api, one["id"])
-    api.clock.advance(60)
-    again = await api.call("POST", f"/v1/webhook_deliveries/{first['id']}/resend")
-    assert again.status_code == 202
-    second = again.json()
-    assert second["id"] != first["id"]
-    assert (second["event_id"], second["status"], second["attempts"]) == (first["event_id"], "pending", 0)
-    assert second["next_attempt_at"] == "2026-03-26T11:01:00Z"
-    assert await deliveries(api, one["id"]) == [second, first]
-    assert len((await shown(api, "/v1/events"))["data"]) == 1
-
-
-async def test_a_secret_rotates_and_the_old_one_signs_until_then(api: Api) -> None:
-    one = await made(api)
-    path = f"{PATH}/{one['id']}"
-    answer = (await api.call("POST", f"{path}/rotate_secret", {"expires_in_seconds": 60})).json()
-    new = answer["secret"]
-    assert is_secret(new)
-    assert new != one["secret"]
-    assert (answer["hint"], answer["previous_secret_expires_at"]) == (new[-4:], "2026-03-26T11:01:00Z")
-    assert await shown(api, path) == answer | {"secret": None}
-    assert await secrets(api, one["id"]) == (new, one["secret"])
-    api.clock.advance(60)
-    assert await secrets(api, one["id"]) == (new,)
-    assert (await shown(api, path))["previous_secret_expires_at"] is None
-    default = (await api.call("POST", f"{path}/rotate_secret")).json()
-    assert default["previous_secret_expires_at"] == "2026-03-27T11:01:00Z"
-    last = (await api.call("POST", f"{path}/rotate_secret", {"expires_in_seconds": 0})).json()
-    assert last["previous_secret_expires_at"] is None
-    assert await secrets(api, one["id"]) == (last["secret"],)
-
-
-async def test_two_rotations_at_once_leave_both_secrets_valid(api: Api) -> None:
-    one = await made(api)
-    path = f"{PATH}/{one['id']}/rotate_secret"
-    answers = [each.json() for each in await asyncio.gather(*(api.call("POST", path) for _ in "ab"))]
-    assert set(await secrets(api, one["id"])) == {each["secret"] for each in answers}
-
-
-async def test_the_organizations_secret(api: Api) -> None:
-    path = "/v1/organization/webhook_secret"
-    assert await shown(api, path) == {
-        "object": "webhook_secret",
-        "hint": None,
-        "secret": None,
-        "previous_secret_expires_at": None,
-    }
-    first = (await api.call("POST", f"{path}/rotate")).json()
-    assert is_secret(first["secret"])
-    assert (first["object"], first["previous_secret_expires_at"]) == ("webhook_secret", None)
-    second = (await api.call("POST", f"{path}/rotate", {"expires_in_seconds": 60})).json()
-    assert second["previous_secret_expires_at"] == "2026-03-26T11:01:00Z"
-    assert await shown(api, path) == second | {"secret": None}
-    async with api.store.read() as unit:
-        found = await unit.webhook_endpoints.organization_secrets((await api.organization()).id)
-    assert found is not None
-    assert found.valid(api.clock.now()) == (second["secret"], first["secret"])
-    for key in (await api.tenant(), await api.key(livemode=False)):
-        seen = await shown(api, path, key=key)
-        assert seen["secret"] is None
-    assert (await shown(api, path, key=await api.tenant()))["hint"] is None
-    refused = await api.call("POST", f"{path}/rotate", key=await api.key(livemode=False))
-    assert error(refused) == (403, "insufficient_permissions", None)
-    assert await shown(api, path) == second | {"secret": None}
 
 
 async def test_the_same_key_does_it_once(api: Api) -> None:
@@ -548,39 +310,6 @@ async def test_tenants_and_modes_never_meet(api: Api) -> None:
         for method, path, body, _ in routes:
             asked = path.replace(one["id"], wrong).replace(sent["id"], wrong)
             assert (await api.call(method, asked, body)).status_code == 404, (method, asked)
-
-
-async def test_a_sessions_own_address_is_no_endpoint_but_its_deliveries_can_be_looked_at(api: Api) -> None:
-    shared = await made(api)
-    own = await api.create(webhook_url="https://example.com/own")
-    other = await api.create()
-    async with api.store.database.read() as connection:
-        found = await connection.execute(
-            select(webhook_deliveries.c.id, webhook_endpoints.c.id, webhook_endpoints.c.session_id).join(
-                webhook_endpoints, webhook_endpoints.c.id == webhook_deliveries.c.endpoint_id
-            )
-        )
-        to_own = [(row[0], row[1]) for row in found if row[2] == own["id"]]
-    [(delivery_id, endpoint_id)] = to_own
-    assert [each["id"] for each in (await shown(api, PATH))["data"]] == [shared["id"]]
-    for method, path in (
-        ("GET", f"{PATH}/{endpoint_id}"),
-        ("PATCH", f"{PATH}/{endpoint_id}"),
-        ("DELETE", f"{PATH}/{endpoint_id}"),
-        ("POST", f"{PATH}/{endpoint_id}/test"),
-        ("POST", f"{PATH}/{endpoint_id}/rotate_secret"),
-        ("GET", f"{PATH}/{endpoint_id}/deliveries"),
-    ):
-        refused = await api.call(method, path, {} if method == "PATCH" else None)
-        assert error(refused) == (404, "webhook_endpoint_not_found", None), path
-    [to_shared] = await deliveries(api, shared["id"])
-    assert other["id"] in to_shared["request"]["body"]
-    seen = await shown(api, f"/v1/webhook_deliveries/{delivery_id}")
-    assert seen["request"]["url"] == "https://example.com/own"
-    again = (await api.call("POST", f"/v1/webhook_deliveries/{delivery_id}/resend")).json()
-    assert (again["webhook_endpoint_id"], again["event_id"]) == (endpoint_id, seen["event_id"])
-    await api.call("POST", f"/v1/sessions/{own['id']}/end")
-    assert len(await deliveries(api, shared["id"])) == 1
 
 
 async def test_every_act_is_written_down_once_and_without_secrets(api: Api) -> None:

@@ -15,7 +15,7 @@ from tests.store.test_store import session as new_session
 from twilio.request_validator import RequestValidator
 
 from kallglot.accounts.ports import Page
-from kallglot.api.ports import EventFilter
+from kallglot.api.ports.events import EventFilter
 from kallglot.carriers.arrivals import Arrival, CarrierStart, Handshake
 from kallglot.carriers.model import Call, Connection
 from kallglot.carriers.reception import NAMED_CALL_FOR, Reception

@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 from kallglot.accounts.model import Organization
 from kallglot.accounts.ports import Page
 from kallglot.api import samples
-from kallglot.app import Deployment, open_store
 from kallglot.cli.main import app
 from kallglot.clock import FakeClock
+from kallglot.deployment import Deployment, open_store
 from kallglot.ids import ORGANIZATION, WEBHOOK_ENDPOINT, new_id
 from kallglot.settings import Settings
 from kallglot.webhooks.model import Endpoint

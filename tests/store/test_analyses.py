@@ -16,12 +16,13 @@ from kallglot.accounts.ports import Page
 from kallglot.analysis.model import Analysis
 from kallglot.analysis.notices import view
 from kallglot.analysis.ports import Claimed
-from kallglot.api.ports import EventFilter
+from kallglot.api.ports.events import EventFilter
 from kallglot.clock import FakeClock
 from kallglot.ids import ANALYSIS, new_id
 from kallglot.outbox import Event
 from kallglot.session.model import Session, Translation, Turn
-from kallglot.store import SqlAnalysisQueue, SqlExpiry, SqlJournal, SqlStore, tables
+from kallglot.store import SqlAnalysisQueue, SqlExpiry, SqlJournal, SqlStore
+from kallglot.store.tables.sessions import sessions
 
 NOW = FakeClock().now()
 LATER = NOW + timedelta(seconds=60)
@@ -277,7 +278,7 @@ async def test_what_expires_while_it_is_made_is_paid_back(
     store: SqlStore, queue: SqlAnalysisQueue, owner: Organization, over: Session
 ) -> None:
     async with store.database.write() as connection:
-        ended = tables.sessions.update().where(tables.sessions.c.id == over.id)
+        ended = sessions.update().where(sessions.c.id == over.id)
         await connection.execute(ended.values(ended_at=NOW))
     lost = [await added(store, over) for _ in range(2)]
     await claim(queue)

@@ -13,8 +13,9 @@ from tests.store.test_store import organization, session
 
 from kallglot.accounts.audit import AuditEntry
 from kallglot.accounts.model import Organization
+from kallglot.accounts.ports import Page
 from kallglot.api import news
-from kallglot.api.ports import EventFilter, Page
+from kallglot.api.ports.events import EventFilter
 from kallglot.clock import FakeClock
 from kallglot.ids import AUDIT, EVENT, RECORDING, WEBHOOK_ENDPOINT, new_id
 from kallglot.outbox import Event
@@ -23,7 +24,8 @@ from kallglot.session.model import Session, Usage
 from kallglot.session.ports import Unstorable
 from kallglot.store import SqlJournal, SqlRecordingLedger, SqlStore
 from kallglot.store.audit import SqlAudit
-from kallglot.store.tables import usage_ledger, webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.ledgers import usage_ledger
+from kallglot.store.tables.webhooks import webhook_deliveries, webhook_endpoints
 from kallglot.webhooks.model import Endpoint, of_session
 
 CLOCK = FakeClock()

@@ -19,8 +19,12 @@ from kallglot.recording.model import Recording
 from kallglot.session.model import Participant, Session, Translation, Turn, Usage
 from kallglot.session.ports import Unstorable
 from kallglot.session.timings import TurnTimes
-from kallglot.store import Scrubber, SqlExpiry, SqlJournal, SqlRecordingLedger, SqlStore, tables
+from kallglot.store import Scrubber, SqlExpiry, SqlJournal, SqlRecordingLedger, SqlStore
 from kallglot.store.database import note_purge
+from kallglot.store.tables.analyses import analyses
+from kallglot.store.tables.base import metadata
+from kallglot.store.tables.sessions import turns
+from kallglot.store.tables.webhooks import events, webhook_deliveries
 from kallglot.webhooks.model import of_session
 
 SAID = "Wiedersehensfreude"
@@ -60,7 +64,7 @@ async def session(
         await journal.add_timings([TurnTimes(said.id, made.id, 0, 1, 1, None, None, 1)])
     async with store.database.write() as connection:
         await connection.execute(
-            insert(tables.analyses).values(
+            insert(analyses).values(
                 id=new_id(ANALYSIS),
                 session_id=made.id,
                 organization_id=owner.id,
@@ -82,7 +86,7 @@ async def counts(store: SqlStore) -> dict[str, int]:
     async with store.database.read() as connection:
         return {
             name: (await connection.execute(select(func.count()).select_from(table))).scalar_one()
-            for name, table in tables.metadata.tables.items()
+            for name, table in metadata.tables.items()
         }
 
 
@@ -137,7 +141,7 @@ async def test_late_words_of_a_deleted_session_are_refused(
 async def test_stored_answers_tell_of_a_deletion_and_of_nothing_else(
     store: SqlStore, journal: SqlJournal, clock: FakeClock
 ) -> None:
-    from kallglot.api.ports import IdempotencyScope
+    from kallglot.api.ports.idempotency import IdempotencyScope
 
     owner = await organization(store, clock)
     gone, other = [await session(store, journal, clock, owner) for _ in range(2)]
@@ -187,9 +191,7 @@ async def test_retention_by_organization(store: SqlStore, journal: SqlJournal, c
             assert len(await unit.turns.list(one.id)) == 2
     async with store.database.read() as connection:
         kinds = await connection.execute(
-            select(tables.events.c.type, func.count())
-            .where(tables.events.c.organization_id == short.id)
-            .group_by(tables.events.c.type)
+            select(events.c.type, func.count()).where(events.c.organization_id == short.id).group_by(events.c.type)
         )
         told = {row[0]: row[1] for row in kinds}
     assert told["transcript.segment"] == 2, "those of the live session"
@@ -207,7 +209,7 @@ async def test_events_that_are_still_to_be_delivered_wait(
     assert before["webhook_deliveries"] == before["events"] > 0
     await keeper.look()
     assert await counts(store) == before
-    table = tables.webhook_deliveries
+    table = webhook_deliveries
     async with store.database.write() as connection:
         first = (await connection.execute(select(table.c.id).order_by(table.c.sequence).limit(1))).scalar_one()
         await connection.execute(table.update().where(table.c.id != first).values(status="delivered"))
@@ -225,7 +227,7 @@ async def test_several_keepers_at_once_and_more_than_a_batch(
     for _ in range(25):
         await session(store, journal, clock, owner, turns=1)
     async with store.database.write() as connection:
-        await connection.execute(tables.webhook_deliveries.update().values(status="delivered"))
+        await connection.execute(webhook_deliveries.update().values(status="delivered"))
     clock.advance(3 * 86400)
     keeper = Keeper(SqlExpiry(store.database), Retention(1, 30, 1), clock)
     await asyncio.gather(*(keeper.look() for _ in range(4)))
@@ -268,7 +270,7 @@ async def test_nothing_of_deleted_sessions_is_left_in_sqlites_files(tmp_path: Pa
         assert sum(words_on_disk(tmp_path).values()) > 0, "the log has it yet"
         async with store.database.engine.connect() as reader:
             await reader.exec_driver_sql("BEGIN")
-            await reader.execute(select(func.count()).select_from(tables.turns))
+            await reader.execute(select(func.count()).select_from(turns))
             assert not await scrubber.scrub(), "somebody reads what was"
         at[0] += 60
         assert await Scrubber(store.database, now=lambda: at[0]).scrub(), "the next process does it as well"

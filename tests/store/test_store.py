@@ -14,13 +14,15 @@ from cryptography.fernet import Fernet
 from kallglot.accounts.bootstrap import DEFAULT_CREDITS, ensure_default_organization
 from kallglot.accounts.keys import hash_secret, new_secret
 from kallglot.accounts.model import SCOPES, ApiKey, Organization, PhoneNumber
-from kallglot.api.ports import IdempotencyScope, Page, SessionFilter
+from kallglot.accounts.ports import Page
+from kallglot.api.ports.idempotency import IdempotencyScope
+from kallglot.api.ports.sessions import SessionFilter
 from kallglot.clock import FakeClock
 from kallglot.errors import KallglotError
 from kallglot.ids import new_id
 from kallglot.session.model import Participant, Session
 from kallglot.store import SqlStore
-from kallglot.store.tables import metadata
+from kallglot.store.tables.base import metadata
 
 CLOCK = FakeClock()
 

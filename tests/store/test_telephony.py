@@ -18,7 +18,7 @@ from tests.store.test_store import organization, session
 
 from kallglot.accounts.model import Organization, PhoneNumber
 from kallglot.accounts.ports import Page
-from kallglot.api.ports import EventFilter
+from kallglot.api.ports.events import EventFilter
 from kallglot.carriers.model import Call, Connection
 from kallglot.clock import FakeClock
 from kallglot.errors import KallglotError
@@ -28,7 +28,8 @@ from kallglot.session.model import Session
 from kallglot.store import SqlCalls, SqlStore
 from kallglot.store.database import Database
 from kallglot.store.migrate import config
-from kallglot.store.tables import connections, sessions
+from kallglot.store.tables.sessions import sessions
+from kallglot.store.tables.telephony import connections
 
 NOW = FakeClock().now()
 NUMBER = "+14155551234"

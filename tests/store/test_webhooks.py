@@ -21,7 +21,8 @@ from kallglot.ids import DELIVERY, EVENT, WEBHOOK_ENDPOINT, new_id
 from kallglot.outbox import Event
 from kallglot.store import SqlStore, stranded
 from kallglot.store.deliveries import SqlDeliveries
-from kallglot.store.tables import organizations, webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.accounts import organizations
+from kallglot.store.tables.webhooks import webhook_deliveries, webhook_endpoints
 from kallglot.store.webhooks import organization_secrets
 from kallglot.webhooks.model import Attempt, Delivery, Endpoint, of_session
 from kallglot.webhooks.ports import Settled, Target

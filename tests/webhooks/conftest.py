@@ -17,7 +17,7 @@ from kallglot.clock import FakeClock
 from kallglot.ids import EVENT, WEBHOOK_ENDPOINT, new_id
 from kallglot.outbox import Event
 from kallglot.store import SqlDeliveries, SqlStore
-from kallglot.store.tables import webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.webhooks import webhook_deliveries, webhook_endpoints
 from kallglot.webhooks.courier import Courier
 from kallglot.webhooks.http1 import Answer
 from kallglot.webhooks.model import Endpoint

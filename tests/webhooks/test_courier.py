@@ -15,7 +15,8 @@ from tests.webhooks.conftest import OK, Office, Peers, Post
 from tests.webhooks.test_client import LOOPBACK, Server
 from tests.webhooks.test_signatures import documented
 
-from kallglot.store.tables import organizations, webhook_endpoints
+from kallglot.store.tables.accounts import organizations
+from kallglot.store.tables.webhooks import webhook_endpoints
 from kallglot.webhooks.addresses import networks
 from kallglot.webhooks.client import SafeClient, Unreachable
 from kallglot.webhooks.http1 import Answer

@@ -18,7 +18,7 @@ from kallglot.api.auth import Caller, requires, tell_credits
 from kallglot.api.body import parse, read_json
 from kallglot.api.idempotency import Finish
 from kallglot.api.openapi import documented
-from kallglot.api.ports import UnitOfWork
+from kallglot.api.ports.store import UnitOfWork
 from kallglot.api.services import ApiServices, services
 from kallglot.api.sessions import Cursor, Limit, find, page_of
 from kallglot.errors import KallglotError

@@ -21,7 +21,7 @@ from kallglot.api.body import parse, read_json
 from kallglot.api.idempotency import Finish
 from kallglot.api.models import CreateApiKey, Moment, RotateApiKey, UpdateApiKey
 from kallglot.api.openapi import documented
-from kallglot.api.ports import UnitOfWork
+from kallglot.api.ports.store import UnitOfWork
 from kallglot.api.services import services
 from kallglot.api.sessions import Cursor, Limit, page_of, utc
 from kallglot.clock import iso

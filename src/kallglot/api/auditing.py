@@ -8,7 +8,7 @@ from fastapi import Request
 
 from kallglot.accounts.audit import AuditEntry
 from kallglot.api.auth import Caller
-from kallglot.api.ports import UnitOfWork
+from kallglot.api.ports.store import UnitOfWork
 from kallglot.api.services import services
 from kallglot.ids import AUDIT, new_id
 

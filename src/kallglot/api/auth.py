@@ -39,6 +39,8 @@ class Requirement:
 
     scopes: tuple[str, ...]
     group: str
+    sometimes: tuple[str, ...] = ()
+    """Needed too for some of what the route is asked for; it looks itself."""
 
     async def __call__(
         self,
@@ -49,10 +51,10 @@ class Requirement:
         return await _check(request, services(request), self.scopes, self.group)
 
 
-def requires(scope: str, group: str, *also: str) -> Any:
+def requires(scope: str, group: str, *also: str, sometimes: tuple[str, ...] = ()) -> Any:
     """A dependency that gives the :class:`Caller`, checked for ``scope``, and for those that it needs ``also``, and
-    counted in the rate limit's ``group``."""
-    return Depends(Requirement((scope, *also), group))
+    counted in the rate limit's ``group``. Scopes that it needs only ``sometimes`` are named, and not checked."""
+    return Depends(Requirement((scope, *also), group, sometimes))
 
 
 async def _check(request: Request, given: ApiServices, scopes: tuple[str, ...], group: str) -> Caller:

@@ -16,7 +16,7 @@ from kallglot.api.body import parse, read_json
 from kallglot.api.carrier_models import CREATE, UPDATE
 from kallglot.api.idempotency import Finish
 from kallglot.api.openapi import documented
-from kallglot.api.ports import UnitOfWork
+from kallglot.api.ports.store import UnitOfWork
 from kallglot.api.services import services
 from kallglot.api.sessions import Cursor, Limit, page_of
 from kallglot.carriers.model import Connection

@@ -14,7 +14,7 @@ from kallglot.api import destinations, news
 from kallglot.api.auth import Caller
 from kallglot.api.compat import Provider, stored
 from kallglot.api.models import CreateSession, Engines, OneVoice, Routing
-from kallglot.api.ports import UnitOfWork
+from kallglot.api.ports.store import UnitOfWork
 from kallglot.api.services import ApiServices
 from kallglot.errors import KallglotError
 from kallglot.ids import PARTICIPANT, SESSION, new_id

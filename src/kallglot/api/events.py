@@ -10,7 +10,7 @@ from kallglot.api import views
 from kallglot.api.auth import Caller, requires
 from kallglot.api.models import Moment
 from kallglot.api.openapi import documented
-from kallglot.api.ports import EventFilter
+from kallglot.api.ports.events import EventFilter
 from kallglot.api.services import services
 from kallglot.api.sessions import Cursor, Limit, page_of, utc
 

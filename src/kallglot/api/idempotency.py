@@ -20,7 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kallglot.accounts.model import ApiKey
-from kallglot.api.ports import IdempotencyScope, IdempotentAnswer, Store, UnitOfWork
+from kallglot.api.ports.idempotency import IdempotencyScope, IdempotentAnswer
+from kallglot.api.ports.store import Store, UnitOfWork
 from kallglot.clock import Clock
 from kallglot.errors import KallglotError
 from kallglot.ids import new_id

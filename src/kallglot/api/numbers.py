@@ -19,7 +19,7 @@ from kallglot.api.carrier_models import CreatePhoneNumber, Policy, UpdatePhoneNu
 from kallglot.api.creation import check
 from kallglot.api.idempotency import Finish
 from kallglot.api.openapi import documented
-from kallglot.api.ports import UnitOfWork
+from kallglot.api.ports.store import UnitOfWork
 from kallglot.api.services import ApiServices, services
 from kallglot.api.sessions import Cursor, Limit, page_of
 from kallglot.errors import KallglotError

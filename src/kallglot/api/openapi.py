@@ -126,19 +126,18 @@ def _drop_what_never_comes(document: dict[str, Any]) -> None:
 
 
 def _name_scopes(document: dict[str, Any], routers: Sequence[APIRouter]) -> None:
-    """The scopes that each operation really asks for, as its security requirement's roles (OpenAPI 3.1)."""
+    """The scopes that each operation really asks for, as its security requirement's roles (OpenAPI 3.1). One that is
+    needed only sometimes is in an alternative of its own: either may be what the request takes."""
     for route in (route for router in routers for route in router.routes):
         if not isinstance(route, APIRoute) or not route.include_in_schema:
             continue
-        asked = [
-            scope
-            for one in route.dependant.dependencies
-            if isinstance(one.call, Requirement)
-            for scope in one.call.scopes
-        ]
+        asked = [one.call for one in route.dependant.dependencies if isinstance(one.call, Requirement)]
+        always = [scope for one in asked for scope in one.scopes]
+        sometimes = [scope for one in asked for scope in one.sometimes]
+        enough = [always, [*always, *sometimes]] if sometimes else [always]
         for method in (route.methods or ()) if asked else ():
             operation = document["paths"][route.path_format][method.lower()]
-            operation["security"] = [dict.fromkeys(one, asked) for one in operation["security"]]
+            operation["security"] = [dict.fromkeys(one, some) for some in enough for one in operation["security"]]
 
 
 _ERROR_SCHEMA: Final[dict[str, Any]] = {

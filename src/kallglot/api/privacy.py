@@ -13,11 +13,12 @@ from typing import Any, BinaryIO, Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
+from kallglot.accounts.ports import Page
 from kallglot.api import views
 from kallglot.api.auditing import note
 from kallglot.api.auth import Caller, requires
 from kallglot.api.openapi import documented
-from kallglot.api.ports import EventFilter, Page
+from kallglot.api.ports.events import EventFilter
 from kallglot.api.recordings import AGAIN_SECONDS
 from kallglot.api.services import ApiServices, services
 from kallglot.api.sessions import find
@@ -39,7 +40,9 @@ _AT_A_TIME: Final = 100
 
 @router.delete("/{session_id}", **documented("delete_session"))
 async def delete(
-    request: Request, session_id: str, caller: Caller = requires("sessions:write", "sessions_write")
+    request: Request,
+    session_id: str,
+    caller: Caller = requires("sessions:write", "sessions_write", sometimes=("recordings:delete",)),
 ) -> dict[str, Any]:
     """Deletes an ended session with its transcript, recordings, calls, events and analyses. Where it has recordings
     the key needs recordings:delete too."""

@@ -169,12 +169,12 @@ def _allowed(request: Request, named: str) -> str:
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:
-    """Unknown paths, and known ones with a method that they don't take: both name nothing that there is."""
+    """Unknown paths, and known ones with a method that they don't take."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = _allowed(request, (error.headers or {}).get("Allow", ""))
         message = f"{request.method} is not what this address takes; it takes {allowed}."
-        response = problems.render(request, KallglotError("resource_not_found", message), 405)
+        response = problems.render(request, KallglotError("invalid_request", message), 405)
         response.headers["Allow"] = allowed
         return response
     if error.status_code == 404:

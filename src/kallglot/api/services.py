@@ -12,7 +12,9 @@ from kallglot.accounts.model import PhoneNumber
 from kallglot.analysis.model import DEFAULT_PROFILE
 from kallglot.api.idempotency import Idempotency
 from kallglot.api.keyuse import KeyUses
-from kallglot.api.ports import Recordings, SessionControl, Store
+from kallglot.api.ports.recordings import Recordings
+from kallglot.api.ports.sessions import SessionControl
+from kallglot.api.ports.store import Store
 from kallglot.api.ratelimit import RateLimiter
 from kallglot.api.watching import Watch, everyone
 from kallglot.billing.stripe import StripeHook

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from kallglot.accounts.ports import Page
 from kallglot.api import compat, views
 from kallglot.api.auth import Caller, requires, tell_credits
 from kallglot.api.body import parse, read_json
@@ -17,7 +18,7 @@ from kallglot.api.creation import keep, new_session, owner_of, route, routed
 from kallglot.api.idempotency import Finish
 from kallglot.api.models import CreateSession, EndSession, Moment, UpdateSession
 from kallglot.api.openapi import documented
-from kallglot.api.ports import Page, SessionFilter
+from kallglot.api.ports.sessions import SessionFilter
 from kallglot.api.services import ApiServices, services
 from kallglot.errors import KallglotError
 from kallglot.session.model import Session

@@ -16,7 +16,8 @@ from kallglot.api.body import read_json
 from kallglot.api.events import EventType
 from kallglot.api.idempotency import Finish
 from kallglot.api.openapi import documented
-from kallglot.api.ports import Dispatch, UnitOfWork
+from kallglot.api.ports.store import UnitOfWork
+from kallglot.api.ports.webhooks import Dispatch
 from kallglot.api.services import services
 from kallglot.api.sessions import Cursor, Limit, page_of
 from kallglot.api.webhooks import SCOPE, delivery_to, find

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from kallglot.api.ports import Dispatch
+from kallglot.api.ports.webhooks import Dispatch
 from kallglot.clock import iso
 from kallglot.webhooks.letters import letter
 from kallglot.webhooks.model import Endpoint, Secrets

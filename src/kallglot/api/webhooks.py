@@ -16,7 +16,8 @@ from kallglot.api.auth import Caller, requires
 from kallglot.api.body import parse, read_json
 from kallglot.api.idempotency import Finish
 from kallglot.api.openapi import documented
-from kallglot.api.ports import Dispatch, Store, UnitOfWork
+from kallglot.api.ports.store import Store, UnitOfWork
+from kallglot.api.ports.webhooks import Dispatch
 from kallglot.api.services import services
 from kallglot.api.sessions import Cursor, Limit, page_of
 from kallglot.api.webhook_models import CreateWebhookEndpoint, RotateSecret, SendTestEvent, UpdateWebhookEndpoint

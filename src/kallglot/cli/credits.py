@@ -10,11 +10,11 @@ from rich.table import Table
 from kallglot.accounts import credits as reasons
 from kallglot.accounts.plans import plan_named
 from kallglot.accounts.ports import Page
-from kallglot.app import Deployment
 from kallglot.billing.check import check
 from kallglot.cli.shell import OrganizationOption, console, note, organization_named, refuse, say, with_store
 from kallglot.cli.shell import show as show_table
 from kallglot.clock import iso
+from kallglot.deployment import Deployment
 from kallglot.ids import new_id
 
 credits = typer.Typer(no_args_is_help=True, help="API credits of an organisation, and whether the ledgers add up.")

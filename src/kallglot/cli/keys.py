@@ -11,9 +11,9 @@ from rich.table import Table
 from kallglot.accounts.keys import LONGEST_OVERLAP, OVERLAP, KeyOver, make, rotate
 from kallglot.accounts.model import SCOPES, ApiKey
 from kallglot.accounts.ports import AccountsUnit, Page
-from kallglot.app import Deployment
 from kallglot.cli.shell import OrganizationOption, note, organization_named, refuse, say, show, with_store
 from kallglot.clock import iso
+from kallglot.deployment import Deployment
 
 app = typer.Typer(no_args_is_help=True, help="API keys, for the operator.")
 

@@ -11,7 +11,6 @@ import typer
 from kallglot import logs
 from kallglot.accounts.model import PhoneNumber
 from kallglot.analysis.profiles import ProfilesError
-from kallglot.app import Deployment, serve
 from kallglot.billing.stripe import PaymentsUnavailable
 from kallglot.cli import doctor as diagnosis
 from kallglot.cli import keys, models, organizations, webhooks
@@ -22,8 +21,10 @@ from kallglot.cli.evaluate import evaluate_command
 from kallglot.cli.phone import load_speech
 from kallglot.cli.shell import console, note, settings, with_store
 from kallglot.clock import SystemClock
+from kallglot.deployment import Deployment
 from kallglot.ids import PHONE_NUMBER, new_id
 from kallglot.recording.shelf import ShelfError
+from kallglot.serving import serve
 from kallglot.traces import TracesUnavailable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A self-hosted voice session server.")

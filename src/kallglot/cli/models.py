@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from kallglot.app import VERSION
+from kallglot import VERSION
 from kallglot.cli import doctor as diagnosis
 from kallglot.cli.progress import reporter
 from kallglot.cli.shell import console, refuse, say, settings, show

@@ -12,10 +12,10 @@ from kallglot.accounts.credits import LARGEST_GRANT
 from kallglot.accounts.keys import make
 from kallglot.accounts.model import Organization, OrganizationStatus
 from kallglot.accounts.plans import plan_named, plan_names
-from kallglot.app import Deployment
 from kallglot.billing.periods import allowance_for
 from kallglot.cli.shell import note, organization_named, refuse, say, show, with_store
 from kallglot.clock import iso
+from kallglot.deployment import Deployment
 from kallglot.ids import ORGANIZATION, new_id
 
 app = typer.Typer(no_args_is_help=True, help="Organisations, for the operator.")

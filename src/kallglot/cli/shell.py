@@ -15,7 +15,7 @@ from rich.table import Table
 from kallglot.accounts.audit import OPERATOR, AuditEntry
 from kallglot.accounts.model import Organization
 from kallglot.accounts.ports import AccountsUnit
-from kallglot.app import Deployment, open_store
+from kallglot.deployment import Deployment, open_store
 from kallglot.ids import AUDIT, ORGANIZATION, new_id
 from kallglot.settings import Settings
 

@@ -10,11 +10,12 @@ from rich.table import Table
 
 from kallglot.accounts.model import Organization
 from kallglot.accounts.ports import Page
-from kallglot.api.ports import Dispatch, UnitOfWork
+from kallglot.api.ports.store import UnitOfWork
+from kallglot.api.ports.webhooks import Dispatch
 from kallglot.api.webhooks import fail_stranded
-from kallglot.app import Deployment
 from kallglot.cli.shell import OrganizationOption, note, organization_named, refuse, say, show, with_store
 from kallglot.clock import iso
+from kallglot.deployment import Deployment
 from kallglot.ids import DELIVERY, new_id
 from kallglot.webhooks.model import Delivery, DeliveryStatus
 from kallglot.webhooks.ports import Target

@@ -73,7 +73,6 @@ async def listen(recognizer: Recognizer, sound: Sound, language: str, *, real_ti
         partials=real_time,
         terms=(),
         keeps=False,
-        now_ms=lambda: (time.monotonic() - began) * 1000,
         on_event=told.event,
         on_failure=told.failure,
     )
@@ -111,4 +110,5 @@ async def _feed(ear: Ear, sound: Sound, began: float, told: _Told, *, real_time:
                 await asyncio.sleep(_LOOK_S)
             if number % 50 == 0:
                 await asyncio.sleep(0)
-        ear.hear(frame, sound.rate, Placed(float(number * FRAME_MS), 0))
+        at_ms = float(number * FRAME_MS)
+        ear.hear(frame, sound.rate, Placed(at_ms, 0), at_ms)

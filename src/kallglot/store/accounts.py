@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kallglot.accounts import credits
 from kallglot.accounts.credits import CreditEntry, Period
 from kallglot.accounts.model import ApiKey, Organization, OrganizationStatus
-from kallglot.api.ports import Page
+from kallglot.accounts.ports import Page
 from kallglot.billing.notices import ENDED
 from kallglot.clock import iso
 from kallglot.store import rows
 from kallglot.store.paging import one, page_of
-from kallglot.store.tables import api_keys, credit_ledger, organizations
+from kallglot.store.tables.accounts import api_keys, organizations
+from kallglot.store.tables.ledgers import credit_ledger
 
 _ALONE: Final = 0x6B616C6D
 

@@ -19,7 +19,8 @@ from kallglot.store.accounts import SqlOrganizations
 from kallglot.store.database import Database
 from kallglot.store.events import SqlEvents
 from kallglot.store.paging import one, page_of
-from kallglot.store.tables import analyses, sessions, turns
+from kallglot.store.tables.analyses import analyses
+from kallglot.store.tables.sessions import sessions, turns
 
 _RUNNERS: Final = ("attempts", "lease_owner", "lease_until")
 _TURNS_AT_ONCE: Final = 200

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kallglot.accounts.audit import AuditEntry, AuditFilter
 from kallglot.accounts.ports import Page
 from kallglot.store.paging import page_of
-from kallglot.store.tables import api_keys, audit_log
+from kallglot.store.tables.accounts import api_keys, audit_log
 
 
 class SqlAudit:

@@ -14,7 +14,7 @@ from kallglot.carriers.model import OVER, Call
 from kallglot.carriers.ports import Change
 from kallglot.outbox import Event
 from kallglot.store.events import SqlEvents
-from kallglot.store.tables import calls
+from kallglot.store.tables.telephony import calls
 
 
 class SqlCallRows:

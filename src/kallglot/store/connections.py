@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kallglot.accounts.ports import Page
 from kallglot.carriers.model import Connection
 from kallglot.store.paging import page_of
-from kallglot.store.tables import connections, organizations, phone_numbers
+from kallglot.store.tables.accounts import organizations
+from kallglot.store.tables.telephony import connections, phone_numbers
 
 
 class SqlConnections:

@@ -17,7 +17,9 @@ from kallglot.outbox import Event
 from kallglot.store.database import Database
 from kallglot.store.events import SqlEvents
 from kallglot.store.stranded import fail_some, remove_some
-from kallglot.store.tables import Document, Moment, events, organizations, webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.accounts import organizations
+from kallglot.store.tables.base import Document, Moment
+from kallglot.store.tables.webhooks import events, webhook_deliveries, webhook_endpoints
 from kallglot.store.webhooks import endpoint, organization_secrets, signing
 from kallglot.webhooks.model import Attempt, Secrets, told_of_disabled
 from kallglot.webhooks.ports import Backlog, Candidate, Due, Settled, Target

@@ -10,12 +10,12 @@ from sqlalchemy import insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.accounts.ports import Page
-from kallglot.api.ports import EventFilter
+from kallglot.api.ports.events import EventFilter
 from kallglot.ids import DELIVERY, new_id
 from kallglot.outbox import Event
 from kallglot.store.database import note_deliveries
 from kallglot.store.paging import page_of
-from kallglot.store.tables import events, webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.webhooks import events, webhook_deliveries, webhook_endpoints
 from kallglot.store.webhooks import endpoint
 
 

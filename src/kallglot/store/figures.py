@@ -10,7 +10,9 @@ from sqlalchemy import func, select
 
 from kallglot.clock import Clock
 from kallglot.store.database import Database
-from kallglot.store.tables import analyses, connections, recordings
+from kallglot.store.tables.analyses import analyses
+from kallglot.store.tables.recordings import recordings
+from kallglot.store.tables.telephony import connections
 
 _UNDONE: Final = ("queued", "processing")
 

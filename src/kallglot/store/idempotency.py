@@ -14,9 +14,9 @@ from sqlalchemy import delete, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kallglot.api.ports import IdempotencyScope, IdempotentAnswer
+from kallglot.api.ports.idempotency import IdempotencyScope, IdempotentAnswer
 from kallglot.store.paging import one
-from kallglot.store.tables import idempotency
+from kallglot.store.tables.idempotency import idempotency
 
 KEPT: Final = timedelta(hours=24)
 _SESSION: Final = re.compile(rb"(?<=\")sess_[0-9A-Z]{26}(?=\")")

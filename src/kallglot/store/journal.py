@@ -26,7 +26,7 @@ from kallglot.store.events import SqlEvents
 from kallglot.store.paging import one
 from kallglot.store.sessions import SqlTurns
 from kallglot.store.sql import SqlStore
-from kallglot.store.tables import sessions, turn_timings, turns
+from kallglot.store.tables.sessions import sessions, turn_timings, turns
 from kallglot.store.usage import SqlUsageLedger
 
 MAX_BATCH: Final = 256

@@ -14,7 +14,9 @@ from kallglot.accounts.credits import CreditEntry
 from kallglot.accounts.ports import Page
 from kallglot.errors import KallglotError
 from kallglot.store.paging import page_of
-from kallglot.store.tables import credit_ledger, engine_ledger, organizations, sessions, usage_ledger
+from kallglot.store.tables.accounts import organizations
+from kallglot.store.tables.ledgers import credit_ledger, engine_ledger, usage_ledger
+from kallglot.store.tables.sessions import sessions
 
 _LARGEST_ID: Final = 2**31 - 1
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kallglot.accounts.model import PhoneNumber
 from kallglot.accounts.ports import Page
 from kallglot.store.paging import one, page_of
-from kallglot.store.tables import phone_numbers
+from kallglot.store.tables.telephony import phone_numbers
 
 
 class SqlPhoneNumbers:

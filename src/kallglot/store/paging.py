@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Select, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kallglot.api.ports import Page
+from kallglot.accounts.ports import Page
 from kallglot.errors import KallglotError
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.billing.notices import Notice
-from kallglot.store.tables import payments
+from kallglot.store.tables.ledgers import payments
 
 _LONGEST_OUTCOME: Final = 200
 

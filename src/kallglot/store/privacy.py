@@ -15,16 +15,10 @@ from kallglot.accounts.model import Organization
 from kallglot.store.accounts import SqlOrganizations
 from kallglot.store.database import Database, note_purge
 from kallglot.store.idempotency import forget_session
-from kallglot.store.tables import (
-    analyses,
-    events,
-    recordings,
-    removals,
-    sessions,
-    turn_timings,
-    turns,
-    webhook_deliveries,
-)
+from kallglot.store.tables.analyses import analyses
+from kallglot.store.tables.recordings import recordings, removals
+from kallglot.store.tables.sessions import sessions, turn_timings, turns
+from kallglot.store.tables.webhooks import events, webhook_deliveries
 
 TELLING: Final = ("transcript.%", "analysis.%")
 """Events that carry what was said, or what was made of it."""

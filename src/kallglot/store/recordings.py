@@ -22,7 +22,8 @@ from kallglot.store.accounts import SqlOrganizations
 from kallglot.store.database import Database
 from kallglot.store.events import SqlEvents
 from kallglot.store.paging import one, page_of
-from kallglot.store.tables import recordings, removals, sessions
+from kallglot.store.tables.recordings import recordings, removals
+from kallglot.store.tables.sessions import sessions
 
 LAST_LOOK: Final = timedelta(hours=6)
 """After a deletion: a recording that was being made at that moment has reached its shelf by then, or never does."""

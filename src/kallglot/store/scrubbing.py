@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.store.database import BUSY_MS, Database
-from kallglot.store.tables import sessions
+from kallglot.store.tables.sessions import sessions
 
 log = logging.getLogger(__name__)
 

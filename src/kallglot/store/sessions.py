@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kallglot.api.ports import Page, SessionFilter
+from kallglot.accounts.ports import Page
+from kallglot.api.ports.sessions import SessionFilter
 from kallglot.session.model import Session, Turn
 from kallglot.session.timings import TurnTimes
 from kallglot.store import rows
 from kallglot.store.paging import one, page_of
-from kallglot.store.tables import organizations, session_metadata, sessions, turn_timings, turns
+from kallglot.store.tables.accounts import organizations
+from kallglot.store.tables.sessions import session_metadata, sessions, turn_timings, turns
 
 
 class SqlSessions:

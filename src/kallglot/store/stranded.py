@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kallglot.store.tables import webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.webhooks import webhook_deliveries, webhook_endpoints
 
 AT_ONCE: Final = 2000
 """Deliveries in one transaction."""

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kallglot.accounts import credits
 from kallglot.billing.usage import MOST_ROWS, EngineGroup, Group, UsageFilter, Used, added_up
 from kallglot.session.model import Session
-from kallglot.store.tables import credit_ledger, engine_ledger, usage_ledger
+from kallglot.store.tables.ledgers import credit_ledger, engine_ledger, usage_ledger
 
 
 class SqlUsageLedger:

@@ -11,11 +11,11 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kallglot.accounts.ports import Page
-from kallglot.api.ports import Dispatch
+from kallglot.api.ports.webhooks import Dispatch
 from kallglot.outbox import Event
 from kallglot.store.database import note_deliveries
 from kallglot.store.paging import page_of
-from kallglot.store.tables import events, webhook_deliveries, webhook_endpoints
+from kallglot.store.tables.webhooks import events, webhook_deliveries, webhook_endpoints
 from kallglot.store.webhooks import endpoint
 from kallglot.webhooks.model import Attempt, Delivery, DeliveryStatus
 

@@ -15,7 +15,9 @@ from kallglot.accounts.ports import Page
 from kallglot.store.database import note_deliveries
 from kallglot.store.paging import one, page_of
 from kallglot.store.stranded import fail_some
-from kallglot.store.tables import Moment, organizations, webhook_endpoints
+from kallglot.store.tables.accounts import organizations
+from kallglot.store.tables.base import Moment
+from kallglot.store.tables.webhooks import webhook_endpoints
 from kallglot.webhooks.model import DisabledReason, Endpoint, Secrets
 from kallglot.webhooks.ports import Target
 from kallglot.webhooks.schedule import WELL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from kallglot.store.tables import metadata
+from kallglot.store.tables.base import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, compare_type=True, transactional_ddl=True)
