@@ -15,7 +15,7 @@ from kallglot.speech.engines.alignment import Verdict
 MOST_MARGIN: Final = 10.0
 LEAST_LIKENESS: Final = -40.0
 """Of speech too short for a phrase it would be anything below."""
-ENOUGH: Final = 1.0
+ENOUGH: Final = 1.6
 
 
 class Weights(NamedTuple):
@@ -30,7 +30,7 @@ class Weights(NamedTuple):
     constant: float
 
 
-WEIGHTS: Final = Weights(0.4, 1.1, -2.9, -8.3, -1.4, 5.5)
+WEIGHTS: Final = Weights(0.42, 1.74, -3.32, -8.42, -0.77, 5.19)
 
 
 def features(verdict: Verdict, *, native: bool) -> tuple[float, ...]:
