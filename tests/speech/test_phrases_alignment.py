@@ -8,19 +8,10 @@ import numpy as np
 import pytest
 
 from kallglot.audio.levels import Floats
-from kallglot.speech.engines.alignment import SILENCE, STATES, Verdict, compiled, judged, looped
+from kallglot.speech.engines.alignment import SILENCE, STATES, Verdict, compiled, durations, judged, looped, traced
+from kallglot.speech.engines.evidence import ENOUGH, confidence, evidence
 from kallglot.speech.engines.phones import Saying
-from kallglot.speech.engines.phrase_model import (
-    LEAST_LIKE,
-    LEAST_MARGIN,
-    LIKE,
-    believed,
-    confidence,
-    phone_names,
-    read,
-    read_scores,
-    written,
-)
+from kallglot.speech.engines.phrase_model import Line, phone_names, read, read_scores, written
 
 NAMES = [SILENCE, "A", "B", "C", "D"]
 PHONES = {name: number for number, name in enumerate(NAMES)}
@@ -43,6 +34,10 @@ def said(*words: str) -> Saying:
 
 def judge(scores: Floats, *sayings: tuple[int, Saying]) -> Verdict:
     return judged(scores, compiled(list(sayings), PHONES))
+
+
+def believed(verdict: Verdict) -> bool:
+    return evidence(verdict, native=False) >= ENOUGH
 
 
 def test_the_phrase_that_was_said_is_found_with_or_without_silence() -> None:
@@ -79,10 +74,10 @@ def test_two_ways_of_saying_one_thing_do_not_rival_each_other() -> None:
 
 
 def test_a_list_of_one_has_no_rival() -> None:
-    verdict = judge(speech("A"), (0, said("A")))
+    verdict = judge(speech(*"ABCDABCD"), (0, said("ABCD", "ABCD")))
     assert verdict.margin == np.inf
     assert believed(verdict)
-    assert not believed(judge(speech("D", "B"), (0, said("A"))))
+    assert not believed(judge(speech(*"DBDBDBDB"), (0, said("ABCD", "ABCD"))))
 
 
 def test_audio_too_short_for_a_phrase_is_not_believed() -> None:
@@ -94,30 +89,65 @@ def test_the_loop_is_the_best_of_all_phones() -> None:
     assert -400 < looped(speech("A", "D", "B")) < 0
 
 
+def test_frames_are_traced_to_phones_with_or_without_silence_between_words() -> None:
+    grammar = compiled([(0, said("D")), (1, said("AB", "C"))], PHONES)
+    scores = np.concatenate((speech(SILENCE), speech("A", frames=2), speech("B"), speech("C", frames=5)))
+    assert durations(scores, grammar, 1).tolist() == [6, 9, 15]
+    broken = np.concatenate((speech("A", "B"), speech(SILENCE, frames=4), speech("C", SILENCE)))
+    assert durations(broken, grammar, 1).tolist() == [9, 9, 9]
+    # Silence, A, B, silence, C, silence: three states each.
+    assert np.unique(traced(broken, grammar, 1)).tolist() == list(range(3, 18))
+    assert durations(speech("D"), grammar, 0).tolist() == [9]
+
+
+def test_what_was_not_said_is_hurried_through() -> None:
+    whole = judge(speech("A", "B", "C", "D"), (0, said("ABCD")))
+    assert (whole.hurried, whole.sounds) == (0.0, 4)
+    half = judge(speech("A", "B", frames=6), (0, said("ABCD")))
+    assert half.hurried == 0.5
+    assert half.saying == 0
+
+
+def test_audio_too_short_for_a_phrase_is_still_traced() -> None:
+    grammar = compiled([(0, said("ABCD", "AB"))], PHONES)
+    scores = speech("A", frames=1)
+    assert len(traced(scores, grammar, 0)) == len(scores)
+    assert judged(scores, grammar).hurried == 1.0
+
+
+SURE = Verdict(0, -3.0, 10.0, 0, 20, 0.1)
+
+
 @pytest.mark.parametrize(
-    ("likeness", "margin", "yes"),
+    ("less", "native"),
     [
-        (LIKE, LEAST_MARGIN, True),
-        (LIKE - 1, 0.9, False),
-        (LIKE - 1, 1.0, True),
-        (0.0, LEAST_MARGIN / 2, False),
-        (LEAST_LIKE, 100.0, False),
-        (LEAST_LIKE - 1, 100.0, False),
+        (SURE._replace(likeness=-30.0), False),
+        (SURE._replace(margin=0.1), False),
+        (SURE._replace(hurried=0.6), False),
+        (SURE._replace(sounds=2), False),
+        (SURE, True),
     ],
 )
-def test_a_clear_margin_makes_up_for_likeness(likeness: float, margin: float, yes: bool) -> None:
-    assert believed(Verdict(0, likeness, margin)) is yes
+def test_everything_that_is_known_of_an_alignment_counts(less: Verdict, native: bool) -> None:
+    assert evidence(SURE, native=False) > evidence(less, native=native)
+    assert believed(SURE)
 
 
-def test_confidence_grows_with_what_it_stands_for() -> None:
-    found = [confidence(Verdict(0, likeness, margin)) for likeness, margin in ((LIKE, 0.3), (-4, 2), (0, np.inf))]
+def test_a_list_of_one_has_as_much_margin_as_there_can_be() -> None:
+    alone = SURE._replace(margin=np.inf)
+    assert evidence(alone, native=False) == evidence(SURE._replace(margin=500.0), native=False)
+
+
+def test_confidence_grows_with_the_evidence() -> None:
+    found = [confidence(above) for above in (-1e9, 0.0, ENOUGH, ENOUGH + 2, 1e9)]
     assert found == sorted(found)
-    assert 0.5 <= found[0] < found[-1] <= 1
+    assert (found[0], found[2], found[-1]) == (0.0, 0.5, 1.0)
 
 
 def test_sayings_survive_the_way_to_the_child() -> None:
-    one = (("HH", "AH"), ("W",))
-    assert read(written(17, one)) == (17, one)
+    for native in (True, False):
+        line = Line(17, native, (("HH", "AH"), ("W",)))
+        assert read(written(line)) == line
 
 
 def test_scores_are_read_from_a_log() -> None:

@@ -153,6 +153,7 @@ async def test_silence_and_noise_choose_nothing(engine: PocketsphinxPhrases) -> 
         ([Phrase("a", "🙂 !?", "de")], "'a': there is nothing to be said"),
         ([Phrase("a", "Rat", "de"), Phrase("b", "Rad", "de")], "sound the same cannot be told apart: 'a' and 'b'"),
         ([Phrase("a", "two", "en"), Phrase("b", "Too!", "en")], "'a' and 'b'"),
+        ([Phrase("a", "7" * 200, "de")], "'a': expected at most 240 sounds, it has"),
         ([Phrase("a", "tlhIngan", "tlh")], "how tlh is pronounced is not known: espeak-ng has no voice"),
     ],
 )

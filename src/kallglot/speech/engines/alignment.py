@@ -46,7 +46,13 @@ class Verdict(NamedTuple):
     likeness: float
     """Distance to the phone loop for each frame of 10 ms: 0 is as like as anything can be, -20 unlike."""
     margin: float
-    """Distance to the best saying of anything else, for each frame."""
+    """Distance to the best saying of anything else, for each frame; infinite where the list has nothing else."""
+    saying: int
+    """Which of the grammar's it was aligned with."""
+    sounds: int
+    """Phones of that saying."""
+    hurried: float
+    """The part of them, 0 to 1, that got no more frames than a phone has to have: what was not said, as a rule."""
 
 
 def compiled(sayings: Sequence[tuple[int, Saying]], phones: Mapping[str, int]) -> Grammar:
@@ -88,7 +94,56 @@ def judged(scores: Floats, grammar: Grammar) -> Verdict:
     others = each[grammar.choices != choice]
     frames = len(scores)
     margin = float(each[best] - others.max()) / frames if len(others) else np.inf
-    return Verdict(choice, float(each[best] - looped(scores)) / frames, float(margin))
+    lengths = durations(scores, grammar, best)
+    hurried = float((lengths <= STATES).mean())
+    likeness = float(each[best] - looped(scores)) / frames
+    return Verdict(choice, likeness, float(margin), best, len(lengths), hurried)
+
+
+def durations(scores: Floats, grammar: Grammar, saying: int) -> Indices:
+    """Frames of each phone of a saying, silences left out."""
+    start, end = grammar.starts[saying], grammar.ends[saying] + 1
+    spoken = np.ones((end - start) // STATES, np.bool_)
+    spoken[[0, -1]] = False
+    # What may be skipped to is behind a silence.
+    spoken[(_skips(grammar, saying) - STATES) // STATES] = False
+    return np.bincount(traced(scores, grammar, saying) // STATES, minlength=len(spoken))[spoken]
+
+
+def traced(scores: Floats, grammar: Grammar, saying: int) -> Indices:
+    """The state of each frame on the best path through a saying, counted from its first: silence and its phones, with
+    :data:`STATES` states each."""
+    start, end = grammar.starts[saying], grammar.ends[saying] + 1
+    emitted = scores[:, grammar.columns[start:end]]
+    skips = _skips(grammar, saying)
+    here = np.full(end - start, _NEVER, np.float32)
+    here[[0, STATES]] = 0.0
+    here += emitted[0]
+    # How many states back each came from.
+    back = np.zeros(emitted.shape, np.int64)
+    for at in range(1, len(scores)):
+        came = np.concatenate(([-np.inf], here[:-1]))
+        over = here[skips - STATES - 1]
+        back[at] = came > here
+        best = np.maximum(here, came)
+        shorter = over > best[skips]
+        back[at, skips[shorter]] = STATES + 1
+        best[skips] = np.maximum(best[skips], over)
+        here = (best + emitted[at]).astype(np.float32)
+    state = len(here) - 1
+    if here[state - STATES] > here[state]:
+        state -= STATES
+    states = np.empty(len(scores), np.intp)
+    for at in range(len(scores) - 1, -1, -1):
+        states[at] = state
+        state -= int(back[at, state])
+    return states
+
+
+def _skips(grammar: Grammar, saying: int) -> Indices:
+    """Counted from the saying's first state."""
+    start, end = grammar.starts[saying], grammar.ends[saying]
+    return grammar.skips[(grammar.skips > start) & (grammar.skips < end)] - start
 
 
 def _aligned(scores: Floats, grammar: Grammar) -> Floats:

@@ -8,30 +8,24 @@ ours. The scores are had by its option ``senlogdir``, https://pocketsphinx.readt
 from __future__ import annotations
 
 import importlib
-import math
 import struct
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from kallglot.audio.levels import Floats
-from kallglot.speech.engines.alignment import STATES, Grammar, Verdict, compiled, judged
+from kallglot.speech.engines.alignment import STATES, Grammar, compiled, judged
 from kallglot.speech.engines.decoding import prepared
+from kallglot.speech.engines.evidence import ENOUGH, confidence, evidence
 from kallglot.speech.engines.phones import Saying
 from kallglot.speech.engines.recognition_models import Cadence, Heard
 from kallglot.speech.engines.schedule import Job
 
 NONE_OF_THESE: Final = "none of these"
 PHRASE: Final = "phrase "
-LIKE: Final = -8.0
-"""The least likeness, a clear margin counted in: between what was measured of phrases and of other speech."""
-LEAST_LIKE: Final = -16.0
-"""Whatever the margin."""
-MOST_MARGIN: Final = 6.0
-LEAST_MARGIN: Final = 0.3
 _GRAMMARS: Final = 32
 _LOG_END: Final = b"endhdr\n"
 _BYTE_ORDER: Final = 4
@@ -59,7 +53,7 @@ class PhraseModel:
         )
         self._decoder.add_allphone_file("loop", None)
         self._decoder.activate_search("loop")
-        self._phones = {phone: number for number, phone in enumerate(phone_names((model / "mdef").read_bytes()))}
+        self.phones = {phone: number for number, phone in enumerate(phone_names((model / "mdef").read_bytes()))}
         self._grammars: OrderedDict[tuple[str, ...], Grammar] = OrderedDict()
 
     def recognise(self, job: Job) -> Heard:
@@ -71,9 +65,10 @@ class PhraseModel:
         if len(scores) < STATES:
             return Heard(NONE_OF_THESE)
         verdict = judged(scores, self._grammar(job.among))
-        if not believed(verdict):
+        found = evidence(verdict, native=read(job.among[verdict.saying]).native)
+        if found < ENOUGH:
             return Heard(NONE_OF_THESE)
-        return Heard(f"{PHRASE}{verdict.choice}", confidence(verdict))
+        return Heard(f"{PHRASE}{verdict.choice}", confidence(found))
 
     def forget(self, stream: int) -> None:
         """Nothing is kept of a stream."""
@@ -87,39 +82,39 @@ class PhraseModel:
             self._decoder.end_utt()
         logs = sorted(Path(self._folder.name).iterdir())
         try:
-            return read_scores(logs[-1].read_bytes(), len(self._phones) * STATES) if logs else _nothing(0)
+            return read_scores(logs[-1].read_bytes(), len(self.phones) * STATES) if logs else _nothing(0)
         finally:
             for log in logs:
                 log.unlink()
 
     def _grammar(self, among: tuple[str, ...]) -> Grammar:
-        grammar = self._grammars.pop(among, None) or compiled([read(line) for line in among], self._phones)
+        grammar = self._grammars.pop(among, None) or compiled(
+            [(line.choice, line.said) for line in map(read, among)], self.phones
+        )
         self._grammars[among] = grammar
         if len(self._grammars) > _GRAMMARS:
             self._grammars.popitem(last=False)
         return grammar
 
 
-def written(choice: int, said: Saying) -> str:
-    """``3 HH AH L OW/W ER L D``: what a saying says, and its phones."""
-    return f"{choice} " + "/".join(" ".join(word) for word in said)
+class Line(NamedTuple):
+    """A saying on its way to the child."""
+
+    choice: int
+    """The number of what it says."""
+    native: bool
+    """In the language of the acoustic model."""
+    said: Saying
 
 
-def read(line: str) -> tuple[int, Saying]:
-    choice, _, said = line.partition(" ")
-    return int(choice), tuple(tuple(word.split()) for word in said.split("/"))
+def written(line: Line) -> str:
+    """``3 + HH AH L OW/W ER L D``: what a saying says, whether in the model's own language, and its phones."""
+    return f"{line.choice} {'+' if line.native else '-'} " + "/".join(" ".join(word) for word in line.said)
 
 
-def believed(verdict: Verdict) -> bool:
-    """Whether it was one of the phrases at all."""
-    if verdict.likeness < LEAST_LIKE or verdict.margin < LEAST_MARGIN:
-        return False
-    return verdict.likeness + min(verdict.margin, MOST_MARGIN) >= LIKE
-
-
-def confidence(verdict: Verdict) -> float:
-    above = verdict.likeness + min(verdict.margin, MOST_MARGIN) - LIKE
-    return round(1 / (1 + math.exp(-above / 3)), 2)
+def read(line: str) -> Line:
+    choice, native, said = line.split(" ", 2)
+    return Line(int(choice), native == "+", tuple(tuple(word.split()) for word in said.split("/")))
 
 
 def read_scores(log: bytes, states: int) -> Floats:

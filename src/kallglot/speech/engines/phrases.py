@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kallglot.speech.engines.phones import alike
-from kallglot.speech.engines.phrase_model import PHRASE, written
+from kallglot.speech.engines.phrase_model import PHRASE, Line, written
 from kallglot.speech.engines.pronunciation import Pronunciation
 from kallglot.speech.engines.silero import WINDOW, model_file
 from kallglot.speech.host import SILENT_SECONDS, EngineHost
 from kallglot.speech.hosted import HostedStream
 from kallglot.speech.keypad import Keypad
+from kallglot.speech.languages import base
 from kallglot.speech.phrases import (
     Chosen,
     NoneOfThese,
@@ -33,6 +34,8 @@ from kallglot.speech.types import Final as FinalText
 _WORKER: Final = ("-m", "kallglot.speech.engines.phrases_worker")
 MOST_WARNINGS: Final = 20
 FEWEST_SOUNDS: Final = 5
+MOST_SOUNDS: Final = 240
+"""Twenty in a second: nobody says more of them in the twelve seconds that an utterance may have."""
 
 
 class PocketsphinxPhrases:
@@ -81,6 +84,9 @@ class PocketsphinxPhrases:
         for phrase, ways in zip(phrases, said, strict=True):
             if not ways:
                 raise PhraseError(f"phrase {phrase.id!r}: there is nothing to be said in {phrase.text!r}")
+            sounds = min(sum(map(len, way)) for way in ways)
+            if sounds > MOST_SOUNDS:
+                raise PhraseError(f"phrase {phrase.id!r}: expected at most {MOST_SOUNDS} sounds, it has {sounds}")
         numbers = {identity: number for number, identity in enumerate(dict.fromkeys(one.id for one in phrases))}
         every = [(numbers[phrase.id], way) for phrase, ways in zip(phrases, said, strict=True) for way in ways]
         same, near = alike(every)
@@ -92,7 +98,13 @@ class PocketsphinxPhrases:
         shortest = {number: way for number, way in every if sum(map(len, way)) < FEWEST_SOUNDS}
         short = [f"{ids[number]!r} is short: other speech is easily taken for it" for number in shortest]
         warnings = (*warnings, *short[:MOST_WARNINGS])
-        lines = tuple(dict.fromkeys(written(number, way) for number, way in every))
+        lines = tuple(
+            dict.fromkeys(
+                written(Line(numbers[phrase.id], base(phrase.language) == "en", way))
+                for phrase, ways in zip(phrases, said, strict=True)
+                for way in ways
+            )
+        )
         return PhraseList(ids, keypad, lines, warnings)
 
     async def open(

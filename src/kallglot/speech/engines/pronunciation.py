@@ -22,6 +22,8 @@ from kallglot.speech.types import EngineError
 MOST_SAYINGS: Final = 8
 """Ways of saying one phrase."""
 TIMEOUT_SECONDS: Final = 10.0
+AT_ONCE: Final = 25
+"""Phrases for one run of espeak-ng: a full list of long ones may take a busy machine longer than that."""
 _WORDS: Final = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[&%+@€$£°]")
 _DICTIONARY: Final = "model/en-us/cmudict-en-us.dict"
 
@@ -55,9 +57,13 @@ class Pronunciation:
             elif said:
                 asked.setdefault(await self._voice(tag), {})[number] = " ".join(said)
         for voice, lines in asked.items():
-            for number, ipa in zip(lines, await self._transcribe(voice, list(lines.values())), strict=True):
-                one = saying(ipa)
-                found[number] = (one,) if one else ()
+            numbers = list(lines)
+            for at in range(0, len(numbers), AT_ONCE):
+                some = numbers[at : at + AT_ONCE]
+                spoken = await self._transcribe(voice, [lines[number] for number in some])
+                for number, ipa in zip(some, spoken, strict=True):
+                    one = saying(ipa)
+                    found[number] = (one,) if one else ()
         return found
 
     async def _voice(self, tag: str) -> str:
