@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 from rich.console import Console
+from rich.text import Text
 from tests.models.making import noise, tree
 from tests.models.serving import Fault, FileServer
 from typer.testing import CliRunner, Result
@@ -181,6 +182,9 @@ def test_a_pull_that_fails(mirror: FileServer, models: Path) -> None:
     assert "Traceback" not in result.output
     assert listed()[NAME]["installed_version"] is None
     # What was fetched of it is not kept for ever.
+    cleared = run("remove", NAME)
+    assert cleared.exit_code == 0
+    assert "What was downloaded of it, and not installed, is deleted." in cleared.output
     assert run("remove", NAME).exit_code == 1
     assert not any(tree(models / ".downloads"))
 
@@ -218,6 +222,41 @@ def test_bars_on_a_terminal() -> None:
     assert "5 models, 413.3 MB in all" in out.getvalue()
     assert "model.bin: the connection broke; once more in 4 s" in out.getvalue()
     assert "80.0/160.0 MB" in out.getvalue()
+
+
+def test_that_a_server_is_away_is_said_once_for_all_that_wait_for_it() -> None:
+    out, model = io.StringIO(), catalogue().models[NAME]
+    with reporter(Console(file=out, width=120)) as report:
+        for seconds in (1.0, 1.2, 2.0, 1.9, 4.0):
+            for remote in model.remotes:
+                report.waiting(remote, seconds, "no connection could be made (Connection refused)")
+        report.waiting(model.remotes[1], 1.0, "the server answers 503")
+    first = model.remotes[0].path
+    assert [line.rpartition(" in ")[2] for line in out.getvalue().splitlines()] == ["1 s", "2 s", "4 s", "1 s"]
+    assert out.getvalue().startswith(f"{first}: no connection could be made (Connection refused); once more in 1 s")
+
+
+def test_a_bar_fits_a_terminal() -> None:
+    out, model = io.StringIO(), catalogue().models["piper-de-thorsten"]
+    with reporter(Console(file=out, force_terminal=True, width=80)) as report:
+        report.progress(model.remotes[0], 12_300_000, 67_214_254)
+    shown = Text.from_ansi(out.getvalue()).plain.splitlines()
+    (line,) = {line for line in shown if "vits-piper" in line}
+    assert "12.3/67.2 MB" in line
+    assert "?" in line.split("MB")[1], "the speed is in the same line"
+
+
+def test_who_is_to_be_named_is_said_whenever_it_is_asked_for(mirror: FileServer) -> None:
+    """Also by the command that goes on after one that was cut off."""
+    assert run("pull", NAME).exit_code == 0
+    assert "To be credited: Helsinki-NLP" in run("pull", NAME).output
+
+
+@pytest.mark.parametrize("name", ["de-DE", "German", "DE_at"])
+def test_a_language_by_another_name(name: str) -> None:
+    result = run("pull", name)
+    assert result.exit_code == 2
+    assert "did you mean de?" in result.output
 
 
 def test_what_the_doctor_says(mirror: FileServer, models: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import tarfile
 import zipfile
@@ -210,3 +211,23 @@ def test_the_stream_is_read_as_it_is(tmp_path: Path) -> None:
     _, target = out(tar(entries), tmp_path)
     assert tree(target) == {name[2:]: content for name, content in entries}
     assert not is_archive(target / "1")
+
+
+@pytest.mark.parametrize("headers", [{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, {"GNU.sparse.map": "x"}])
+def test_headers_that_only_the_reader_believes_in(tmp_path: Path, headers: dict[str, str]) -> None:
+    made_up = io.BytesIO()
+    with tarfile.open(fileobj=made_up, mode="w", format=tarfile.PAX_FORMAT) as made:
+        info = tarfile.TarInfo("m/a")
+        info.size, info.pax_headers = 3, headers
+        made.addfile(info, io.BytesIO(b"abc"))
+    with pytest.raises(ArchiveError, match="is damaged"):
+        out(made_up.getvalue(), tmp_path)
+
+
+def test_a_zip_whose_member_lies_before_its_beginning(tmp_path: Path) -> None:
+    content = bytearray(zipped([("m/a", b"some words")]))
+    end = content.index(b"PK\x05\x06") + 16
+    directory = int.from_bytes(content[end : end + 4], "little")
+    content[end : end + 4] = (directory + 5).to_bytes(4, "little")
+    with pytest.raises(ArchiveError, match="is damaged"):
+        out(bytes(content), tmp_path)

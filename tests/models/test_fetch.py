@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.models.making import Told, noise, remote, sha
 from tests.models.serving import Fault, FileServer
 from tests.waiting import until
 
+from kallglot.models.catalogue import Remote
+from kallglot.models.crc32c import crc32c_of
 from kallglot.models.errors import DownloadError, WrongContent
 from kallglot.models.fetch import Fetcher, client
 from kallglot.models.partial import places, read_journal
@@ -106,8 +109,41 @@ async def test_ranges_ignored_and_cut_off_begins_anew(server: FileServer, tmp_pa
     server.faults["/a.bin"] += [Fault(cut_after=300_000), Fault(cut_after=100)]
     content, told, _ = await fetch(server, tmp_path)
     assert content == CONTENT
-    assert len(told.waits) == 2
-    assert all(why.startswith("the connection broke (") for _, why in told.waits)
+    broke, (_, refused) = told.waits
+    assert broke[1].startswith("the connection broke (")
+    assert refused == "the server no longer sends parts"
+
+
+async def test_a_small_file_that_is_cut_off_goes_on_where_it_was(server: FileServer, tmp_path: Path) -> None:
+    """One that is not worth asking first whether it comes in parts."""
+    server.faults["/a.bin"] += [Fault(cut_after=150_000), Fault(cut_after=70_000)]
+    content, _, _ = await fetch(server, tmp_path, manners=Manners(smallest_part=SIZE, first_wait=1))
+    assert content == CONTENT
+    assert [one.first for one in server.asked] == [0, 150_000, 220_000]
+    assert server.sent == SIZE, "nothing came twice"
+
+
+async def test_a_small_file_goes_on_in_another_process(server: FileServer, tmp_path: Path) -> None:
+    server.faults["/a.bin"].append(Fault(hold_after=150_000))
+    manners = Manners(smallest_part=SIZE)
+    wanted = remote(server.url + "/a.bin", "a.bin", CONTENT, checksum=False)
+    arrived = asyncio.Event()
+    async with fetching(tmp_path, manners) as (fetcher, told, _):
+        progress = told.progress
+
+        def watch(one: Remote, done: int, total: int | None) -> None:
+            progress(one, done, total)
+            if done == 150_000:
+                arrived.set()
+
+        told.progress = watch  # type: ignore[method-assign]
+        first = asyncio.create_task(fetcher.fetch(wanted, None))
+        await arrived.wait()
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    content, _, _ = await fetch(server, tmp_path, manners=manners, checksum=False)
+    assert content == CONTENT
+    assert server.asked[-1].first == 150_000
 
 
 async def test_cut_off_goes_on_where_it_was(server: FileServer, tmp_path: Path) -> None:
@@ -376,6 +412,7 @@ async def test_a_silent_server_is_asked_again(server: FileServer, tmp_path: Path
 async def test_a_crawling_server_is_asked_again(server: FileServer, tmp_path: Path) -> None:
     ticks = iter(range(0, 100_000, 30))
     manners = Manners(smallest_part=SIZE, slowest=10_000_000, slow_after=60, tries=3)
+    server.validators = False
     async with fetching(tmp_path, manners, clock=lambda: float(next(ticks))) as (fetcher, told, _):
         with pytest.raises(DownloadError, match="less than 10000000 bytes a second"):
             await fetcher.fetch(remote(server.url + "/a.bin", "a.bin", CONTENT, checksum=False), None)
@@ -388,6 +425,18 @@ async def test_nobody_there(tmp_path: Path) -> None:
     async with fetching(tmp_path, MANNERS) as (fetcher, _, _):
         with pytest.raises(DownloadError, match="no connection could be made"):
             await fetcher.fetch(remote(url + "/a.bin", "a.bin", CONTENT), None)
+
+
+async def test_a_checksum_that_finds_damage_is_one_too(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "right").write_bytes(CONTENT)
+    unknown = remote(server.url + "/a.bin", "a.bin", CONTENT, checksum=False)
+    wanted = replace(unknown, crc32c=crc32c_of(tmp_path / "right"))
+    async with fetching(tmp_path) as (fetcher, _, _):
+        assert (await fetcher.fetch(wanted, None)).sha256 == sha(CONTENT)
+    server.files["/a.bin"] = noise(SIZE, 2)
+    async with fetching(tmp_path / "other") as (fetcher, _, _):
+        with pytest.raises(WrongContent, match=f"its CRC-32C is [0-9a-f]{{8}}, it should be {wanted.crc32c}"):
+            await fetcher.fetch(wanted, None)
 
 
 async def test_a_mirror_is_asked_instead(server: FileServer, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.models.making import Told, model, noise, remote, tar, tree, zipped
 
 from kallglot.models.catalogue import CatalogueModel
+from kallglot.models.crc32c import crc32c_of
 from kallglot.models.errors import ModelsError, WrongContent
 from kallglot.models.installed import installed
 from kallglot.models.manifest import MANIFEST, Manifest
@@ -138,3 +140,21 @@ async def test_something_else(store: Store, tmp_path: Path) -> None:
         await offline(store, tmp_path / "letter.txt", PAIR)
     with pytest.raises(ModelsError, match="neither a folder nor a file"):
         await offline(store, tmp_path / "absent", PAIR)
+
+
+async def test_damage_that_only_a_crc_finds(store: Store, stick: Path) -> None:
+    (stick / "right").write_bytes(WEIGHTS)
+    known = replace(PAIR.remotes[0], crc32c=crc32c_of(stick / "right"))
+    checked = replace(PAIR, remotes=(known, PAIR.remotes[1]))
+    fill(stick / "pair", {"model.bin": WEIGHTS, "source.spm": b"spm"})
+    await offline(store, stick, checked)
+    fill(stick / "pair", {"model.bin": noise(20_000, 2)})
+    other = Store(store.folder.parent / "other")
+    with pytest.raises(WrongContent, match=r"model\.bin is not the model\.bin that the catalogue knows"):
+        await offline(other, stick, checked)
+
+
+async def test_an_archive_that_lacks_something_is_named_itself(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "models.tgz").write_bytes(tar([("models/pair/source.spm", b"spm")], "w:gz"))
+    with pytest.raises(ModelsError, match=r"models\.tgz has no model\.bin for pair"):
+        await offline(store, tmp_path / "models.tgz", PAIR)

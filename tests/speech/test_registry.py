@@ -161,6 +161,20 @@ async def test_nothing_serves_before_start_or_after_close() -> None:
     assert ears.life == ["start", "close"]
 
 
+async def test_two_spellings_are_one_language() -> None:
+    """Piper's voices speak en-US, espeak-ng's en-us."""
+    registry = EngineRegistry(
+        recognizers=[Engine("ears", ["en"])],
+        translators=[Engine("turns", pairs=["de>en"])],
+        synthesizers=[Engine("piper", ["en-US"]), Engine("espeak", ["en-us", "de"])],
+    )
+    await registry.start()
+    told = {language.code: language for language in registry.languages()}
+    assert list(told) == ["de", "en", "en-US"]
+    assert told["en-US"].synthesizers == ("piper", "espeak")
+    assert [target.language for target in told["de"].translation_to] == ["en", "en-US"]
+
+
 async def test_languages() -> None:
     registry = await started()
     languages = {language.code: language for language in registry.languages()}

@@ -34,3 +34,17 @@ def test_this_machine_has_something_to_share(tmp_path: Path) -> None:
     assert free_memory() > 0
     (tmp_path / "model").write_bytes(bytes(1000))
     assert size_of([str(tmp_path / "model"), str(tmp_path / "gone"), str(tmp_path)]) == 1000
+
+
+def test_a_container_has_the_cores_that_its_share_of_time_is_worth(tmp_path: Path) -> None:
+    everything = cores(tmp_path)
+    for written, expected in (("max 100000", everything), ("100000 100000", 1), ("5000 100000", 1), ("x", everything)):
+        (tmp_path / "cpu.max").write_text(written + "\n")
+        assert cores(tmp_path) == expected
+
+
+def test_what_a_download_left_in_the_cache_can_be_had(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text(f"{200 * MB}\n")
+    (tmp_path / "memory.current").write_text(f"{190 * MB}\n")
+    (tmp_path / "memory.stat").write_text(f"anon {40 * MB}\nfile {150 * MB}\ninactive_file {120 * MB}\n")
+    assert free_memory(tmp_path) == 130 * MB

@@ -24,10 +24,12 @@ from kallglot.observer import engine
 from kallglot.recording.shelf import ShelfError, open_shelf
 from kallglot.settings import Settings
 from kallglot.speech.engineconfig import ConfigError
+from kallglot.speech.languages import base
 from kallglot.speech.registry import EngineRegistry, build_registry
 from kallglot.store import Figures, SqlFigures, SqlStore, in_words, versions
 
 PATIENCE_SECONDS = 10.0
+WIDTH_IN_A_PIPE = 160
 
 
 def show_languages(console: Console, settings: Settings) -> None:
@@ -39,17 +41,21 @@ async def _show_languages(console: Console, settings: Settings) -> None:
     await registry.start()
     try:
         table = Table("code", "language", "recognised by", "translated to", "spoken by", "note")
+        told: set[tuple[str, str | None, str | None]] = set()
         for language in registry.languages():
-            if language.recognition or language.translation_to:
+            served = base(language.code), language.recognition, language.synthesis
+            # A region in which nothing is otherwise than in the language as such is no news.
+            if (language.recognition or language.translation_to) and served not in told:
+                told.add(served)
                 table.add_row(
                     language.code,
                     language.name,
                     language.recognition or "–",
-                    ", ".join(target.language for target in language.translation_to) or "–",
+                    ", ".join(dict.fromkeys(base(target.language) for target in language.translation_to)) or "–",
                     language.synthesis or "–",
                     next((target.note for target in language.translation_to if target.note), ""),
                 )
-        console.print(table)
+        (console if console.is_terminal else Console(width=WIDTH_IN_A_PIPE, file=console.file)).print(table)
         spoken = [language.code for language in registry.languages() if language.synthesis]
         console.print(f"{len(spoken)} languages can be spoken: {', '.join(spoken)}", highlight=False)
     finally:
@@ -119,7 +125,7 @@ class Doctor:
 
     def _say(self, colour: str, mark: str, what: str) -> None:
         self._console.print(f"  [{colour}]{mark}[/]  ", end="")
-        self._console.print(what, markup=False, highlight=False)
+        self._console.print(what, markup=False, highlight=False, soft_wrap=True)
 
     def _folder(self) -> bool:
         folder = self._settings.data_dir

@@ -101,7 +101,7 @@ def pull_models(
         say(f"{model.name} {model.version} is installed.")
     if made.fetch:
         say(f"The models are in {chosen.models_folder}. A server that is running uses them after a restart.")
-    for credit in dict.fromkeys(f"{model.credit} ({model.licence})" for model in made.fetch if model.credit):
+    for credit in dict.fromkeys(f"{model.credit} ({model.licence})" for model in models if model.credit):
         say(f"To be credited: {credit}")
 
 
@@ -127,11 +127,12 @@ def remove_models(
                 except OSError as error:
                     refuse(f"{folder} cannot be removed: {error.strerror or error}")
                 say(f"{folder.name} is removed.")
-            for name in wanted:
-                model = known.model(name)
-                for remote in model.remotes if model else ():
-                    store.forget(remote.url)
-            if not found:
+            asked = [model for model in map(known.model, wanted) if model is not None]
+            # Each is forgotten, whatever became of the one before.
+            begun = [store.forget(remote.url) for model in asked for remote in model.remotes]
+            if any(begun):
+                say("What was downloaded of it, and not installed, is deleted.")
+            elif not found:
                 refuse(f"None of it is installed: {', '.join(wanted)}.")
 
     try:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 
 from kallglot.models.catalogue import CatalogueModel, Remote
 from kallglot.models.manifest import Manifest
@@ -33,14 +35,15 @@ def reporter(console: Console) -> Generator[PullReport]:
     if not console.is_terminal:
         yield Lines(console)
         return
+    # Narrow enough, and in one line, on a terminal of 80 columns.
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=26)),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        DownloadColumn(table_column=Column(no_wrap=True)),
+        TransferSpeedColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, expand=True) as progress:
         yield Bars(console, progress)
 
 
@@ -48,6 +51,8 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._told: dict[str, int] = {}
+        self._waits: dict[str, float] = {}
+        """By trouble, the longest wait that was told: that eight files wait for one server is said once."""
         self._lock = threading.Lock()
 
     def planned(self, plan: Plan) -> None:
@@ -65,7 +70,10 @@ class Lines:
             self.note(f"{remote.path}: {percent} % of {in_bytes(total)}")
 
     def waiting(self, remote: Remote, seconds: float, why: str) -> None:
-        self.note(f"{remote.path}: {why}; once more in {seconds:.0f} s")
+        host = urlsplit(remote.url).hostname
+        if seconds > self._waits.get(f"{host} {why}", 0) * 1.5:
+            self._waits[f"{host} {why}"] = seconds
+            self.note(f"{remote.path}: {why}; once more in {seconds:.0f} s")
 
     def unpacking(self, model: CatalogueModel, remote: Remote) -> None:
         self.note(f"{remote.path}: unpacking")
@@ -87,7 +95,7 @@ class Bars(Lines):
     def progress(self, remote: Remote, done: int, total: int | None) -> None:
         task = self._tasks.get(remote.url)
         if task is None:
-            task = self._tasks[remote.url] = self._progress.add_task(remote.path[-40:], total=total or remote.about)
+            task = self._tasks[remote.url] = self._progress.add_task(remote.path, total=total or remote.about)
         self._progress.update(task, completed=done, total=total or remote.about)
 
     def installed(self, model: CatalogueModel, manifest: Manifest) -> None:

@@ -60,7 +60,7 @@ def announce_first_key(secret: str) -> None:
 
 def refuse(message: str, status: int = 1) -> NoReturn:
     """2 for a command that cannot be meant, 1 for one that cannot be done."""
-    console.print(message, style="red", highlight=False, markup=False)
+    console.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(status)
 
 

@@ -7,11 +7,13 @@ reader (traversal, links, devices, bombs, names that fall together) is refused, 
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
@@ -29,6 +31,19 @@ from kallglot.models.plan import in_bytes
 _BLOCK: Final = 1024 * 1024
 _LARGEST_READ: Final = 4 * 1024 * 1024
 """No header of an honest archive is larger; what is read of files comes in smaller blocks."""
+_DAMAGED: Final = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OverflowError,
+    ValueError,
+)
+"""What the readers raise over headers that somebody has made up; tarfile does not catch all that its parsing raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +84,13 @@ def unpack(
                     raise ArchiveError(f"{archive.name} has {path}, which is no plain file")
                 with member.open() as source:
                     written[below] = _write(source, folder / below, member.size, f"{archive.name}: {path}")
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise ArchiveError(f"{archive.name} is damaged: {error}") from error
     except RuntimeError as error:
         raise ArchiveError(f"{archive.name} cannot be read: {error}") from error
     except OSError as error:
-        if error.errno is None:
+        # Without a number it is the decompressor's; EINVAL is a place in the file that headers invent.
+        if error.errno in (None, errno.EINVAL):
             raise ArchiveError(f"{archive.name} is damaged: {error}") from error
         raise
     return written

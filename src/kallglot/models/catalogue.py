@@ -22,6 +22,7 @@ _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_CRC32C: Final = re.compile(r"[0-9a-f]{8}")
 
 
 class CatalogueError(Exception):
@@ -41,6 +42,8 @@ class Remote:
     """Bytes to reckon with; the size where that is known."""
     sha256: str | None
     """Lower-case hexadecimal; None where nobody could say: trusted on first use."""
+    crc32c: str | None = None
+    """Eight hexadecimal digits, lower case, where the publisher gives one: finds damage, proves no origin."""
     archive: bool = False
     root: str = ""
     """Of an archive: the folder in it whose inside is the model. ``*``: the only one there is."""
@@ -204,6 +207,9 @@ def _remote(entry: Mapping[str, Any], base: str | None) -> Remote:
     sha256 = entry.get("sha256")
     if sha256 is not None and not _SHA256.fullmatch(sha256):
         raise ValueError(f"{sha256} is no SHA-256")
+    crc32c = entry.get("crc32c")
+    if crc32c is not None and not _CRC32C.fullmatch(crc32c):
+        raise ValueError(f"{crc32c} is no CRC-32C")
     size = entry.get("size")
     about = size if size is not None else entry["about"]
     archive = bool(entry.get("archive", False))
@@ -215,6 +221,7 @@ def _remote(entry: Mapping[str, Any], base: str | None) -> Remote:
         size=size,
         about=about,
         sha256=sha256,
+        crc32c=crc32c,
         archive=archive,
         root=entry.get("root", ""),
         keep=tuple(entry.get("keep", ())),

@@ -13,10 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import urljoin, urlsplit
 
 from kallglot.models.catalogue import Remote
+from kallglot.models.crc32c import crc32c_of
 from kallglot.models.errors import DownloadError, WrongContent
 from kallglot.models.partial import Partial
 from kallglot.models.plan import in_bytes, mirrored
@@ -103,7 +104,7 @@ class Fetcher:
         self._connections = asyncio.Semaphore(manners.connections)
 
     async def fetch(self, remote: Remote, expected: str | None) -> Fetched:
-        """Fetches a file whole and checks its size and, where ``expected``, its SHA-256.
+        """Fetches a file whole and checks its size, its CRC-32C where known and, where ``expected``, its SHA-256.
 
         Raises :class:`DownloadError`. What there is stays for the next time, unless it is wrong.
         """
@@ -119,27 +120,29 @@ class Fetcher:
             raise DownloadError(_disk_trouble(error, partial.path)) from error
         finally:
             with contextlib.suppress(OSError):
-                partial.keep(expected is not None)
+                partial.keep(_checked(remote, expected))
             partial.close()
 
     async def _right(self, remote: Remote, partial: Partial, expected: str | None) -> str:
         """The checksum of the whole file. A wrong one is fetched anew once, in one piece: parts may have been mixed."""
         for once_more in (True, False):
             patched = partial.journal.done > 0
-            await self._whole(remote, partial, expected is not None)
+            await self._whole(remote, partial, _checked(remote, expected))
             if (partial.journal.total or 0) >= _WORTH_A_NOTE:
                 self._report.note(f"{remote.path}: checking")
             sha256 = await asyncio.to_thread(partial.sha256)
-            if expected in (None, sha256):
+            crc32c = None if remote.crc32c is None else await asyncio.to_thread(crc32c_of, partial.path)
+            if expected in (None, sha256) and crc32c == remote.crc32c:
                 return sha256
             patched = patched or len(partial.journal.spans) > 1
             partial.wipe(ranges=False)
             if not (once_more and patched):
                 break
             self._report.note(f"{remote.path} is damaged: fetching it once more, in one piece")
+        told = ("SHA-256", sha256, expected) if expected not in (None, sha256) else ("CRC-32C", crc32c, remote.crc32c)
         raise WrongContent(
-            f"{remote.path} from {self._url(remote)} is not the file that was expected: its SHA-256 is {sha256}, "
-            f"it should be {expected}"
+            f"{remote.path} from {self._url(remote)} is not the file that was expected: its {told[0]} is {told[1]}, "
+            f"it should be {told[2]}"
         )
 
     async def _whole(self, remote: Remote, partial: Partial, checksum_known: bool) -> None:
@@ -218,6 +221,10 @@ class Fetcher:
                 return
             journal.validator = Answer.of(response.status_code, response.headers).validator
             span = journal.spans[0]
+            if verdict.total and journal.ranges and (journal.validator is not None or checksum_known):
+                # From now on what is cut off goes on where it was; a server that sends no parts says so then.
+                journal.split(verdict.total, 1, manners.smallest_part)
+                span = journal.spans[0]
             await self._body(remote, partial, span, response, verdict.total)
             if verdict.total is not None and span.done < verdict.total:
                 raise _Again(f"the server ended after {in_bytes(span.done)} of {in_bytes(verdict.total)}")
@@ -307,6 +314,11 @@ class Fetcher:
         return mirrored(remote.url, self._mirror)
 
 
+def _checked(remote: Remote, expected: str | None) -> bool:
+    """Whether it would be noticed that the file was put together of two."""
+    return expected is not None or remote.crc32c is not None
+
+
 def client(manners: Manners, version: str) -> httpx.AsyncClient:
     """Honours the proxies and certificates of the environment."""
     import httpx
@@ -341,11 +353,23 @@ def _transport_trouble(error: Exception) -> str:
         case httpx.TimeoutException():
             return "the server went silent"
         case httpx.ConnectError():
-            return f"no connection could be made ({error})"
+            return f"no connection could be made ({_system_said(error) or error})"
         case httpx.RemoteProtocolError() | httpx.ReadError():
             return f"the connection broke ({str(error) or type(error).__name__})"
         case _:
             return f"{type(error).__name__}: {error}"
+
+
+def _system_said(error: BaseException) -> str | None:
+    """What the operating system gave as the reason, below what libraries have put on it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cast("BaseExceptionGroup[BaseException]", cause).exceptions[0]
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _disk_trouble(error: OSError, path: Path) -> str:

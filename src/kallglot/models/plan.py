@@ -55,12 +55,18 @@ def resolve(catalogue: Catalogue, names: Sequence[str]) -> list[CatalogueModel]:
         elif model is not None:
             found[name] = model
         else:
-            raise ModelsError(unknown(name, [*catalogue.packs, *catalogue.models]))
+            raise ModelsError(unknown(name, [*catalogue.packs, *catalogue.models], _meant(catalogue, name)))
     return list(found.values())
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
+def _meant(catalogue: Catalogue, name: str) -> list[str]:
+    """Packs for who writes ``de-DE`` or ``German``."""
+    language = name.lower().replace("_", "-").split("-")[0]
+    return [pack.name for pack in catalogue.packs.values() if language in (pack.name, pack.title.split()[0].lower())]
+
+
+def unknown(name: str, known: Iterable[str], meant: Sequence[str] = ()) -> str:
+    near = meant or difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}?" if near else "kallglot models list shows what there is."
     return f"There is no model and no pack called {name}: {hint}"
 

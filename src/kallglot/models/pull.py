@@ -16,6 +16,7 @@ from typing import Protocol
 
 from kallglot.models.archives import Limits, unpack
 from kallglot.models.catalogue import CatalogueModel, Remote
+from kallglot.models.crc32c import crc32c_of
 from kallglot.models.errors import ModelsError, WrongContent
 from kallglot.models.fetch import Fetched, Fetcher, Report, client
 from kallglot.models.manifest import Download, FileRecord, Manifest
@@ -171,7 +172,8 @@ def _install_offline(model: CatalogueModel, offline: Offline, store: Store, repo
         place = offline.file(model, remote)
         report.note(f"{model.name}: {place}")
         size, sha256 = place.stat().st_size, sha256_of(place)
-        if remote.sha256 not in (None, sha256) or remote.size not in (None, size):
+        wrong = remote.sha256 not in (None, sha256) or remote.size not in (None, size)
+        if wrong or (remote.crc32c is not None and crc32c_of(place) != remote.crc32c):
             raise WrongContent(
                 f"{place} is not the {remote.path} that the catalogue knows: other size or other content"
             )

@@ -125,11 +125,14 @@ class Store:
         sync_folder(self.folder)
         self._empty(self._trash)
 
-    def forget(self, url: str) -> None:
-        """What was fetched from an address, whole or not, and not installed."""
+    def forget(self, url: str) -> bool:
+        """What was fetched from an address, whole or not, and not installed; whether there was a file of it."""
+        there = False
         for path in places(self.downloads, url):
             with contextlib.suppress(OSError):
                 path.unlink()
+                there = True
+        return there
 
     def _tidy(self) -> None:
         """Clears away what a process that was killed left behind; a model that it was replacing comes back."""

@@ -191,11 +191,11 @@ class EngineRegistry:
 
     def languages(self, orders: Orders | None = None) -> list[LanguageSupport]:
         """Every language that any ready engine serves, by code."""
-        codes: set[str] = set()
-        for kind, engine in self._engines():
-            if self._usable(engine):
-                codes.update(code for entry in _served(kind, engine) for code in entry.split(">"))
-        return [self._support(code, sorted(codes), orders) for code in sorted(codes)]
+        served = [_served(kind, engine) for kind, engine in self._engines() if self._usable(engine)]
+        # Engines write en-us and en-US for one language: the second, which sorts first, is as BCP 47 advises.
+        spellings = sorted({code for entries in served for entry in entries for code in entry.split(">")}, reverse=True)
+        codes = sorted({spelling.lower(): spelling for spelling in spellings}.values())
+        return [self._support(code, codes, orders) for code in codes]
 
     def status(self) -> list[EngineStatus]:
         return [

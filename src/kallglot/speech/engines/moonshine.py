@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from kallglot.speech.engines.child_recognizer import ChildRecognizer
 from kallglot.speech.engines.moonshine_model import model_folder, model_spec
+from kallglot.speech.engines.resources import cores
 from kallglot.speech.host import SILENT_SECONDS
 
 
@@ -20,7 +20,7 @@ class MoonshineRecognizer(ChildRecognizer):
         super().__init__(
             "moonshine-tiny-en",
             model_spec(model_folder(model_dir) or model_dir or Path("tiny-en")),
-            processes=processes or len(os.sched_getaffinity(0)),
+            processes=processes or cores(),
             silent_seconds=silent_seconds,
         )
 

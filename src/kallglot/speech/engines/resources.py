@@ -14,7 +14,7 @@ MOST_THREADS: Final = 4
 PROCESS_BYTES: Final = 150_000_000
 """Of a process, Python and the library included, beside its model."""
 MEMORY_SHARE: Final = 0.6
-_CGROUP: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
+_CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 class Share(NamedTuple):
@@ -33,23 +33,42 @@ def share(model_bytes: int, *, models: int, cores: int, free_bytes: int, asked: 
     return Share(processes, max(1, min(MOST_THREADS, own_cores // processes)))
 
 
-def cores() -> int:
-    return len(os.sched_getaffinity(0))
+def cores(cgroup: Path = _CGROUP) -> int:
+    """Those that this process may use: of the machine, or as many as the container's share of time is worth."""
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        if quota != "max":
+            allowed = min(allowed, round(int(quota) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        pass
+    return max(1, allowed)
 
 
-def free_memory() -> int:
+def free_memory(cgroup: Path = _CGROUP) -> int:
     """Bytes that can be had: of the machine, or what is left of the container's limit."""
     free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 free = int(line.split()[1]) * 1024
-        limit, used = (path.read_text().strip() for path in _CGROUP)
+        limit = (cgroup / "memory.max").read_text().strip()
         if limit != "max":
-            free = min(free, int(limit) - int(used))
+            used = int((cgroup / "memory.current").read_text())
+            free = min(free, int(limit) - used + _given_back(cgroup / "memory.stat"))
     except (OSError, ValueError):
         pass
     return max(0, free)
+
+
+def _given_back(statistics: Path) -> int:
+    """Bytes of files, read or written once, that count as used until somebody needs the room: a download leaves its
+    whole size there."""
+    for line in statistics.read_text().splitlines():
+        name, _, count = line.partition(" ")
+        if name == "inactive_file":
+            return int(count)
+    return 0
 
 
 def size_of(files: Sequence[str]) -> int:

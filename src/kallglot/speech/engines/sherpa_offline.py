@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,7 +87,7 @@ class Parakeet(Offline):
         )
 
 
-class _InALanguage(Offline):
+class _InALanguage(Offline, ABC):
     """A model that is told the language before each utterance. One thread uses it, so one recogniser does for all."""
 
     def __init__(self, recognizer: Any, spec: ModelSpec) -> None:
@@ -105,8 +106,8 @@ class _InALanguage(Offline):
         told = self._spec.tag(heard.language or "") if job.language is None else ""
         return Heard(heard.text, heard.confidence, told or None)
 
-    def _tell(self, language: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _tell(self, language: str) -> None: ...
 
 
 class Canary(_InALanguage):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ import msgspec
 
 from kallglot.models.installed import InstalledModel
 from kallglot.speech.engines.pieces import sentences, speaks
+from kallglot.speech.engines.resources import cores
 from kallglot.speech.engines.translation_worker import Configuration, Load, ModelFiles, Translate
 from kallglot.speech.languages import base
 from kallglot.speech.requests import RequestPool
@@ -44,7 +44,7 @@ class TranslationPool:
     def __init__(self, models: Sequence[InstalledModel], *, processes: int = 0, threads: int = 0) -> None:
         configuration = Configuration(
             [_files(model) for model in models if trouble_with(model) is None],
-            threads or threads_of(os.cpu_count() or 1),
+            threads or threads_of(cores()),
             KEPT_BYTES,
         )
         label = models[0].name if len(models) == 1 else "translation models"
@@ -199,9 +199,9 @@ def weight(model: InstalledModel) -> int:
         return 0
 
 
-def threads_of(cores: int) -> int:
+def threads_of(count: int) -> int:
     """A batch of short sentences gains little from more than four, and recognition wants cores, too."""
-    return max(1, min(4, cores // 2))
+    return max(1, min(4, count // 2))
 
 
 def _files(model: InstalledModel) -> ModelFiles:

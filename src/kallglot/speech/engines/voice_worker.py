@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +68,8 @@ class Speaking:
             self._voice: Any = self._sherpa.OfflineTts(config)
         except RuntimeError as error:
             raise Refused(f"{files.name} cannot be loaded: {error}") from None
-        self._level = Level()
+        self._levels: defaultdict[int, Level] = defaultdict(Level)
+        """By speaker: one is louder than the other."""
 
     def _model(self) -> Any:
         files, sherpa = self._files, self._sherpa
@@ -126,7 +128,7 @@ class Speaking:
 
         if not job.cancelled:
             self._voice.generate(text, generation, take)
-        return self._level.pcm(np.concatenate(heard)) if heard else b""
+        return self._levels[asked.speaker].pcm(np.concatenate(heard)) if heard else b""
 
 
 class Level:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import math
-import os
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from typing import Any, Final
@@ -25,6 +24,7 @@ import msgspec
 from kallglot.models.installed import InstalledModel
 from kallglot.speech.engines.espeak_phonemes import BINARY, voice_for
 from kallglot.speech.engines.pieces import spoken
+from kallglot.speech.engines.resources import cores
 from kallglot.speech.engines.voice_worker import Speak, VoiceFiles
 from kallglot.speech.languages import base, match
 from kallglot.speech.requests import RequestPool
@@ -191,9 +191,9 @@ def trouble_with(model: InstalledModel) -> str | None:
     return None
 
 
-def threads_of(cores: int) -> int:
+def threads_of(count: int) -> int:
     """Of one voice. A sentence is made faster by two, hardly by more, and recognition wants cores, too."""
-    return max(1, min(2, cores // 2))
+    return max(1, min(2, count // 2))
 
 
 def _told(text: str, speaker: int, speed: float, accent: str | None) -> Any:
@@ -211,7 +211,7 @@ def _files(model: InstalledModel) -> VoiceFiles:
         str(files.get("voices", "")),
         _lexicon(model),
         shutil.which(BINARY) is not None,
-        threads_of(os.cpu_count() or 1),
+        threads_of(cores()),
         **scales,
     )
 
