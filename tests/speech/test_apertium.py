@@ -105,6 +105,14 @@ class TestReal:
         assert await translator.translate("Quiero cambiar mi pedido", "es", "en") == "I want to change my request"
         assert await translator.translate("Hello world", "EN", "es") == "Hola Mundo"
 
+    async def test_a_long_sentence_is_translated_as_one(self, translator: ApertiumTranslator) -> None:
+        start = "El hombre dice que " + "la mujer come pan y " * 15
+        whole = start + "los países son más avanzados."
+        assert len(whole) > 300
+        answer = await translator.translate(whole, "es", "en")
+        assert answer[1:] == answer[1:].lower()
+        assert answer.count(".") == 1
+
     async def test_a_warm_chain_is_kept(self, translator: ApertiumTranslator) -> None:
         await translator.warm("en", "es")
         chain = {process.pid for process in stages()}

@@ -20,6 +20,7 @@ from benchmarks.speech import Clip, prompts
 from benchmarks.words import normalise
 from tests.speech.hearing import PAUSE, line, listen
 
+from kallglot.audio import g711
 from kallglot.speech.engines.moonshine import MoonshineRecognizer
 from kallglot.speech.types import (
     EngineError,
@@ -91,6 +92,33 @@ async def test_silence_and_noise_say_nothing(recognizer: MoonshineRecognizer) ->
     await heard.stream.drain()
     assert heard.of(Final) == []
     assert heard.of(Partial) == []
+
+
+@pytest.mark.parametrize("before", [b"", PAUSE, "tones"])
+async def test_a_quiet_caller_is_understood_from_the_first_word(
+    recognizer: MoonshineRecognizer, clips: list[Clip], before: bytes | str
+) -> None:
+    opening = dialled() if isinstance(before, str) else before
+    expected: list[str] = []
+    said: list[str] = []
+    for clip in clips[:6]:
+        heard = await listen(recognizer, partials=False)
+        quiet = clip.samples * (32768 * 10 ** (-40 / 20) / np.abs(clip.samples.astype(np.int32)).max())
+        speech = g711.mulaw_to_pcm(g711.pcm_to_mulaw(np.rint(quiet).astype(np.int16).tobytes()))
+        heard.stream.push(opening + speech + PAUSE)
+        heard.stream.finish()
+        await heard.stream.drain()
+        expected.append(clip.text)
+        said.append(heard.text)
+    assert jiwer.wer(normalise(" ".join(expected)), " ".join(said)) <= 0.12, said
+
+
+def dialled() -> bytes:
+    """Two loud keys, and half a second in which nothing is said."""
+    at = np.arange(8000 // 5) / 8000
+    keys = [np.sin(2 * np.pi * low * at) + np.sin(2 * np.pi * high * at) for low, high in ((697, 1209), (852, 1477))]
+    silence = np.zeros(800)
+    return (np.concatenate([keys[0], silence, keys[1], silence, np.zeros(4000)]) * 8000).astype(np.int16).tobytes()
 
 
 async def test_a_gap_is_time(recognizer: MoonshineRecognizer, clips: list[Clip]) -> None:

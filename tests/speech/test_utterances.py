@@ -97,3 +97,20 @@ def test_a_long_utterance_is_cut_at_its_quietest_moment_and_goes_on_there() -> N
 )
 def test_what_the_model_makes_of_next_to_nothing_is_not_believed(text: str, windows: int, believed: bool) -> None:
     assert believable(text, windows) is believed
+
+
+def test_what_is_judged_is_raised_for_a_quiet_speaker_and_left_alone_for_a_noisy_line() -> None:
+    quiet, loud, noisy = UtteranceStream(8000, 0), UtteranceStream(8000, 0), UtteranceStream(8000, 0)
+    levels: list[float] = []
+    for stream, level in ((quiet, 160), (loud, 16_000)):
+        stream.push(tone(200, level))
+        while (window := stream.next_window()) is not None:
+            levels.append(float(abs(window[0]).max()))
+            stream.judge(0.9)
+    assert levels[199] == pytest.approx(levels[399], rel=0.3)
+    noisy.push(tone(2000, 30))
+    raised: list[float] = []
+    while (window := noisy.next_window()) is not None:
+        raised.append(float(abs(window[0]).max()))
+        noisy.judge(0.0)
+    assert raised[-1] == pytest.approx(raised[1000], rel=0.05)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-QUIET: Final = 0.0006
-"""RMS below which nothing is speech, -64 dBFS."""
+QUIET: Final = 0.00025
+"""RMS below which nothing is speech, -72 dBFS: one step of mu-law."""
+FIRST_FLOOR: Final = 0.0006
+"""-64 dBFS: an ordinary line's noise, until a quieter moment is heard."""
 ABOVE_FLOOR: Final = 1.8
 RISE: Final = 1.003
 """How fast the noise floor follows a louder line, a window: doubles in about 7 s."""
@@ -16,7 +18,7 @@ class EnergyGate:
     """Windows of 32 ms. Opens on anything above the tracked noise floor and stays open a moment longer."""
 
     def __init__(self) -> None:
-        self._floor = QUIET
+        self._floor = FIRST_FLOOR
         self._held = 0
 
     def open(self, rms: float) -> bool:

@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 MODES_DIR: Final = Path("/usr/share/apertium/modes")
 LONGEST_TEXT: Final = 20_000
-LONGEST_PIECE: Final = 300
+LONGEST_PIECE: Final = 1_000
+"""Longer than sentences are: what is cut inside a clause loses its grammar, and is written large where it goes on."""
 WAITING: Final = 64
 
 _NULL_FLUSHING: Final = frozenset(

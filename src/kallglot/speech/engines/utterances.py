@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kallglot.audio.endpointing import START_WITHIN, WINDOW_MS, Endpointer, Step
+from kallglot.audio.gain import SpeechGain
 from kallglot.audio.gate import EnergyGate
 from kallglot.audio.levels import Floats, rms, to_float
 from kallglot.speech.engines.recognition_models import Cadence, Heard
@@ -24,8 +25,6 @@ FEWEST_SPEECH_WINDOWS: Final = 4
 MUMBLE_WINDOWS: Final = 10
 MUMBLES: Final = frozenset(("you", "thank you", "thanks", "bye", "oh", "so"))
 """What the model hears in a breath or a creak of the line: not believed of 0.3 s of speech."""
-TARGET_RMS: Final = 0.08
-MAX_VAD_GAIN: Final = 20.0
 _USUAL: Final = Cadence()
 
 
@@ -66,13 +65,14 @@ class UtteranceStream:
         self.current: Utterance | None = None
         self._window = WINDOW[sample_rate_hz]
         self._gate = EnergyGate()
+        self._gain = SpeechGain()
+        self._sound = False
         self._endpointer = Endpointer()
         self._base = start
         """Position of the endpointer's window 0."""
         self._windows = 0
         self._audio = bytearray()
         self._audio_start = self._base
-        self._level = TARGET_RMS
         self._given = start
         """Audio up to here was in an utterance: the next does not begin with words that were told."""
         self.count = 0
@@ -102,11 +102,12 @@ class UtteranceStream:
             return None
         samples = to_float(self._audio[at : at + self._window * 2])
         level = rms(samples)
-        self._level = max(level, self._level * 0.999, 0.004)
-        return samples * min(MAX_VAD_GAIN, TARGET_RMS / self._level), self._gate.open(level)
+        self._sound = self._gate.open(level)
+        return self._gain.raised(samples, level), self._sound
 
     def judge(self, probability: float) -> Step:
         """Moves over the window that was judged."""
+        self._gain.judged(probability, sound=self._sound)
         step = self._endpointer.step(probability)
         self._windows += 1
         if step is Step.STARTED:
