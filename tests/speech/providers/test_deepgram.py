@@ -296,6 +296,17 @@ async def test_speech_comes_as_it_was_sent() -> None:
         assert json.loads(first.body) == {"text": said}
 
 
+async def test_a_long_text_is_spoken_to_its_end() -> None:
+    said = "Guten Tag. " * 180
+    async with DeepgramSpeaking() as server:
+        engine = DeepgramSynthesizer(config(server.url, options={"sample_rate_hz": 48000}))
+        await engine.start()
+        pcm = await spoken_by(engine, said, "de", Voice())
+        await engine.close()
+    assert pcm == spoken(said, 48000)
+    assert len(pcm) > 1024 * 1024
+
+
 async def test_voices_as_configured_and_none_for_other_languages() -> None:
     engine = DeepgramSynthesizer(config("http://x", options={"voices": {"de": "aura-2-viktoria-de"}}))
     assert engine.request("ja", "de-CH", Voice()).query["model"] == "aura-2-viktoria-de"
