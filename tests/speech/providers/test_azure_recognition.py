@@ -211,6 +211,57 @@ def test_a_turn_that_the_service_ends_leaves_what_was_not_settled() -> None:
     assert turns.start_ms == 1000
 
 
+def loud(ms: int) -> bytes:
+    return struct.pack("<2h", 9000, -9000) * (ms * 4)
+
+
+def test_a_turn_that_the_service_ended_before_it_heard_our_end() -> None:
+    """Its end crosses ours: what came after what it told was not heard, and is no answer."""
+    turns = Turns(8000)
+    turns.push(loud(1000))
+    turns.push(loud(500))
+    turns.flush()
+    turns.settle(1000)
+    assert turns.ended() == 0
+    assert turns.due() == [Sending(loud(500), begins=True, ends=True)]
+    assert turns.start_ms == 1000
+    # Noise that it makes nothing of once more is dealt with.
+    assert turns.ended() == 1
+    assert turns.due() == []
+    assert turns.push(b"aa") == [Sending(b"aa", begins=True)]
+
+
+def test_what_comes_meanwhile_follows_what_is_sent_again() -> None:
+    turns = Turns(8000)
+    turns.push(loud(500))
+    turns.flush()
+    turns.push(loud(20))
+    turns.flush()
+    assert turns.ended() == 0
+    assert turns.due() == [Sending(loud(520), begins=True, ends=True)]
+    turns.settle(520)
+    assert turns.ended() == 2
+
+
+def test_the_tail_of_a_word_and_silence_are_dealt_with_by_the_turns_end() -> None:
+    turns = Turns(8000)
+    turns.push(loud(1000) + audio(500))
+    turns.flush()
+    turns.settle(920)
+    assert turns.ended() == 1
+    assert turns.due() == []
+
+
+def test_an_utterance_of_which_too_little_was_kept_is_heard_by_another_connection() -> None:
+    one = codec()
+    for _ in range(2 * KEPT_MS // 100):
+        one.audio(loud(100))
+    list(one.read(told("speech.hypothesis", Text="guten", Offset=SECOND, Duration=SECOND)))
+    with pytest.raises(RemoteError, match="in the middle of what was said") as caught:
+        list(one.read(told("turn.end")))
+    assert caught.value.passing
+
+
 def test_what_is_kept_for_the_next_turn_is_bounded() -> None:
     turns = Turns(8000)
     for _ in range(100):
@@ -295,6 +346,39 @@ async def test_a_turn_that_the_service_ends_is_followed_by_another() -> None:
         assert finals(events) == [text([1, 2]), text([3])]
         assert not any(isinstance(event, Restarted) for event in events)
         assert len(server.sessions) == 1
+
+
+async def test_a_turn_whose_end_crosses_ours_costs_no_word() -> None:
+    class Crossing(AzureListening):
+        """Ends the first turn by itself, just before the client does, and hears nothing more of it."""
+
+        def read(self, session: Any, message: Message) -> Any:
+            command = super().read(session, message)
+            if session.data.get("turns") == 1 and session.data["turn"] is not None:
+                if isinstance(command, bytes):
+                    return b""
+                if command == "finish":
+                    self.crossed = end_turn(session)
+                    return None
+            return command
+
+        def replies(self, session: Any, message: Message) -> Any:
+            crossed, self.crossed = self.crossed, ""
+            return (crossed,) if crossed else ()
+
+        crossed = ""
+
+    async with Crossing() as server:
+        engine = engine_at(server.url)
+        await engine.start()
+        events: list[RecognizerEvent] = []
+        stream = await engine.open(RecognizerOptions(8000, language="de"), events.append)
+        stream.push(say([1, 2], 8000, after_ms=0))
+        async with asyncio.timeout(10):
+            await stream.drain()
+        assert finals(events) == [text([1, 2])]
+        assert not any(isinstance(event, Restarted) for event in events)
+        await engine.close()
 
 
 async def test_a_key_that_is_refused_is_not_quoted() -> None:
