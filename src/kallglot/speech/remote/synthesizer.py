@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar, Final
 
+from kallglot.speech import guards
 from kallglot.speech.languages import match
-from kallglot.speech.remote import guards
 from kallglot.speech.remote.audio import LONGEST_HEAD, Decoder, RawAudio
 from kallglot.speech.remote.engine import RemoteEngine
 from kallglot.speech.remote.errors import RemoteError, unusable
