@@ -128,6 +128,21 @@ def test_what_is_heard_is_on_the_connections_time() -> None:
     assert list(one.read(phrase(0.2, 0.9, "Ja.", request_id="id1"))) == []
 
 
+def test_what_is_null_or_a_text_costs_no_word() -> None:
+    one = codec()
+    one.audio(audio(2000))
+    best = {"Display": None, "Confidence": "0.5"}
+    odd = told(
+        "speech.phrase", RecognitionStatus="Success", DisplayText="Ja.", Offset="1000000", Duration=9e6, NBest=[best]
+    )
+    assert list(one.read(odd)) == [Final("Ja.", 100, 1000, 0.5)]
+    odd = told(
+        "speech.phrase", RecognitionStatus="Success", DisplayText="Nein.", Offset=None, Duration=None, NBest=None
+    )
+    assert list(one.read(odd)) == [Final("Nein.", 0, 0)]
+    assert list(one.read(told("speech.hypothesis", Text=None, Offset=None))) == []
+
+
 def test_hypotheses_are_stable_where_three_agree() -> None:
     one = codec()
     one.audio(audio(2000))

@@ -22,6 +22,7 @@ import msgspec
 from kallglot.speech.providers.azure_recognition_turns import Sending, Turns
 from kallglot.speech.remote.codec import Acknowledged, CodecDefaults, Flushed, Heard, Message, Opening
 from kallglot.speech.remote.errors import Blame, RemoteError
+from kallglot.speech.remote.loose import decoded
 from kallglot.speech.stable import StablePrefix
 from kallglot.speech.types import EngineError, Partial
 from kallglot.speech.types import Final as FinalText
@@ -186,13 +187,13 @@ class AzureCodec(CodecDefaults):
             return
         match framed.path:
             case "speech.hypothesis" | "speech.fragment":
-                told = msgspec.json.decode(framed.body, type=_Hypothesis)
+                told = decoded(framed.body, _Hypothesis)
                 self._begun_ms = told.offset // TICKS_A_MS if self._begun_ms is None else self._begun_ms
                 if self._partials and told.text:
                     shown, stable = self._prefix.step(told.text)
                     yield Partial(shown, stable, self._ms(told.offset), told.text)
             case "speech.phrase":
-                yield from self._phrase(msgspec.json.decode(framed.body, type=_Phrase))
+                yield from self._phrase(decoded(framed.body, _Phrase))
             case "turn.end":
                 begun_ms, self._begun_ms = self._begun_ms, None
                 if begun_ms is not None and self._turns.forgotten_ms > begun_ms:

@@ -26,6 +26,7 @@ from kallglot.speech.providers.deepl_voice_socket import END, IDLE, VoiceOpening
 from kallglot.speech.remote.codec import CodecDefaults, Flushed, Heard, Message
 from kallglot.speech.remote.config import ProviderConfig
 from kallglot.speech.remote.errors import RemoteError, of_status
+from kallglot.speech.remote.loose import decoded
 from kallglot.speech.types import Final as FinalText
 from kallglot.speech.types import Partial, RecognizerOptions
 
@@ -39,17 +40,17 @@ _SENTENCE_END: Final = re.compile(r"[.!?…。！？؟।][\"'»”’)\]]*\s*$"
 
 class _Segment(msgspec.Struct):
     text: str
-    start: float | None = msgspec.field(default=None, name="start_time")
-    end: float | None = msgspec.field(default=None, name="end_time")
-    language: str | None = None
+    start: float = msgspec.field(default=0.0, name="start_time")
+    end: float = msgspec.field(default=0.0, name="end_time")
+    language: str = ""
 
     @property
     def start_time(self) -> int:
-        return round(self.start or 0)
+        return round(self.start)
 
     @property
     def end_time(self) -> int:
-        return max(self.start_time, round(self.end or 0))
+        return max(self.start_time, round(self.end))
 
 
 class _Update(msgspec.Struct):
@@ -58,8 +59,8 @@ class _Update(msgspec.Struct):
 
 
 class _Trouble(msgspec.Struct):
-    error_code: int | None = None
-    reason_code: int | None = None
+    error_code: int = 500
+    reason_code: int = 0
 
 
 class _Message(msgspec.Struct):
@@ -71,15 +72,12 @@ class _Message(msgspec.Struct):
     error: _Trouble | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(_Message, strict=False)
-
-
 @dataclass(slots=True)
 class _Utterance:
     text: str
     start_ms: int
     end_ms: int
-    language: str | None
+    language: str
 
 
 @dataclass(slots=True)
@@ -146,10 +144,10 @@ class DeeplVoiceCodec(CodecDefaults):
         return (IDLE,)
 
     def read(self, message: Message) -> Iterable[Heard]:
-        told = _DECODER.decode(message)
+        told = decoded(message, _Message)
         if told.error is not None:
-            reason = str(told.error.reason_code or "")
-            raise of_status(self._config.name, told.error.error_code or 500, {}, datetime.now(UTC), reason)
+            code, reason = told.error.error_code, str(told.error.reason_code)
+            raise of_status(self._config.name, code, {}, datetime.now(UTC), reason)
         if told.source_transcript_update is not None:
             yield from self._source(told.source_transcript_update)
         elif told.target_transcript_update is not None:
