@@ -277,6 +277,16 @@ def test_an_utterance_of_which_too_little_was_kept_is_heard_by_another_connectio
     assert caught.value.passing
 
 
+def test_a_hypothesis_of_what_was_told_already_begins_nothing() -> None:
+    one = codec()
+    one.audio(loud(2000))
+    late = told("speech.hypothesis", Text="guten", Offset=SECOND // 10, Duration=SECOND)
+    for message in (late, phrase(0.1, 1.9, "Guten Tag."), late):
+        list(one.read(message))
+    one.finish()
+    assert list(one.read(told("turn.end"))) == [Acknowledged(2000), Flushed()]
+
+
 def test_what_is_kept_for_the_next_turn_is_bounded() -> None:
     turns = Turns(8000)
     for _ in range(100):

@@ -46,6 +46,8 @@ class Turns:
         self._asked = 0
         """Flushes that the end of this turn answers, and that of the next."""
         self._asked_next = 0
+        self.settled_ms = 0
+        """Up to there, on the turn's own time, the service has dealt with it."""
         self._again = False
         """This turn is all that the one before it left out, and was flushed."""
 
@@ -102,6 +104,7 @@ class Turns:
 
     def settle(self, ms: int) -> None:
         """The service has dealt with this turn up to there, on the turn's own time."""
+        self.settled_ms = max(self.settled_ms, ms)
         behind = self._position - len(self._waiting) - self._start - self._bytes(ms)
         del self._unsettled[: max(0, len(self._unsettled) - max(0, behind))]
 
@@ -111,6 +114,7 @@ class Turns:
         if self._state is _State.OPEN or left_out:
             self._waiting[:0] = self._unsettled
         self._unsettled.clear()
+        self.settled_ms = 0
         self._state = _State.BETWEEN
         asked, self._asked = self._asked, 0
         self._again = left_out

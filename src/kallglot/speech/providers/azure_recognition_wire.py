@@ -188,7 +188,9 @@ class AzureCodec(CodecDefaults):
         match framed.path:
             case "speech.hypothesis" | "speech.fragment":
                 told = decoded(framed.body, _Hypothesis)
-                self._begun_ms = told.offset // TICKS_A_MS if self._begun_ms is None else self._begun_ms
+                begun_ms = told.offset // TICKS_A_MS
+                if self._begun_ms is None and begun_ms >= self._turns.settled_ms:
+                    self._begun_ms = begun_ms
                 if self._partials and told.text:
                     shown, stable = self._prefix.step(told.text)
                     yield Partial(shown, stable, self._ms(told.offset), told.text)
