@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from tests.session.calls import Call
 from tests.session.fakes import AGENT, CUSTOMER, FakeLeg, FakeRecognizer, a_session, settle
 
@@ -145,6 +146,43 @@ async def test_a_translation_that_the_recogniser_brought_along_is_taken() -> Non
     await settle()
     assert call.engines.translating.asked == [("und jetzt", "de", "en")]
     assert agent.texts() == ["guten Tag", "und jetzt"]
+    await call.board.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "brought", "told"),
+    [
+        ("es kostet 4200 Euro", "it costs 200 euros", "es kostet 4200 Euro in en"),
+        ("ich heiße Marta Keller", "my name is Martha Cellar", "ich heiße Marta Keller in en"),
+        ("guten Tag", "...", "guten Tag in en"),
+        ("guten Tag", "I'm sorry, but I can't help with that", "guten Tag in en"),
+        ("ja", "yes " * 80, "ja in en"),
+    ],
+)
+async def test_a_translation_that_cannot_be_right_is_made_anew(said: str, brought: str, told: str) -> None:
+    call, source, live, customer, _ = await begun()
+    await hear(call, live, customer)
+    source.first.streams[0].on_event(Final(said, 0, 900, translation=brought))
+    await settle()
+    (turn,) = call.journal.kept
+    assert turn.translations[0].text == told
+    assert [use.kind for use in turn.engines] == ["recognition", "translation"]
+    await call.board.close()
+
+
+@pytest.mark.parametrize(
+    ("brought", "told"),
+    [("it costs 200 euros", "it costs 200 euros (4200)"), ("...", None)],
+)
+async def test_what_nobody_can_make_anew_is_told_with_what_it_lost(brought: str, told: str | None) -> None:
+    call, source, live, customer, agent = await begun()
+    call.engines.translating.broken = True
+    await hear(call, live, customer)
+    source.first.streams[0].on_event(Final("es kostet 4200 Euro", 0, 900, translation=brought))
+    await settle()
+    (turn,) = call.journal.kept
+    assert [one.text for one in turn.translations] == ([told] if told else [])
+    assert agent.warnings() == ([] if told else ["translation_failed"])
     await call.board.close()
 
 

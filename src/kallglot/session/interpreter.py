@@ -17,7 +17,9 @@ from kallglot.session.hearing import Hearing
 from kallglot.session.model import Participant, Role, Session, Translation, Turn
 from kallglot.session.ports import Engines
 from kallglot.session.routes import Plan, same_language
+from kallglot.speech import guards
 from kallglot.speech.faithful import FaithfulTranslator
+from kallglot.speech.keepsakes import keepsakes, missing
 from kallglot.speech.types import EngineError, Hints, Translator, Voice
 from kallglot.speech.used import Meter, metering
 from kallglot.texts import cleaned
@@ -195,24 +197,36 @@ class Interpreter:
             # Somebody speaks the listener's language for a sentence, and their own voice is not heard.
             return text
         context = self._context.setdefault((source, target), deque(maxlen=CONTEXT_PAIRS))
-        if utterance.translated is not None and same_language(utterance.translated[0], target):
-            translation = cleaned(utterance.translated[1])
-            context.append((text, translation))
-            return translation
-        hints = Hints(tuple(context), self._glossary, self._formality)
-        try:
-            translator = self._engines.translator(source, target)
-            if translator is None:
-                self._around.warn("translation_unavailable", f"No engine translates from {source} to {target}.")
-                return None
-            translation = cleaned(await self._faithful(translator).translate(text, source, target, hints))
-        except Exception as error:
-            expected = isinstance(error, EngineError | TimeoutError)
-            log.warning("translation %s to %s failed: %s", source, target, type(error).__name__, exc_info=not expected)
-            self._around.warn("translation_failed", f"An utterance could not be translated from {source} to {target}.")
+        brought = _brought(utterance, target)
+        lost = missing(keepsakes(text, self._names), brought) if brought else []
+        if brought and not lost:
+            translation = brought
+        elif made := await self._made(text, source, target, tuple(context), quietly=brought is not None):
+            translation = made
+        elif brought:
+            translation = f"{brought} ({', '.join(lost)})"
+        else:
             return None
         context.append((text, translation))
         return translation
+
+    async def _made(
+        self, text: str, source: str, target: str, context: tuple[tuple[str, str], ...], *, quietly: bool
+    ) -> str | None:
+        """By a translator; None where there is none or it failed, which is told unless it is to go on ``quietly``."""
+        hints = Hints(context, self._glossary, self._formality)
+        try:
+            translator = self._engines.translator(source, target)
+            if translator is not None:
+                return cleaned(await self._faithful(translator).translate(text, source, target, hints))
+            trouble = "translation_unavailable", f"No engine translates from {source} to {target}."
+        except Exception as error:
+            expected = isinstance(error, EngineError | TimeoutError)
+            log.warning("translation %s to %s failed: %s", source, target, type(error).__name__, exc_info=not expected)
+            trouble = "translation_failed", f"An utterance could not be translated from {source} to {target}."
+        if not quietly:
+            self._around.warn(*trouble)
+        return None
 
     def _faithful(self, translator: Translator) -> FaithfulTranslator:
         found = self._translators.get(id(translator))
@@ -262,6 +276,18 @@ def voice_for(voices: Any, language: str) -> Voice:
     chosen: Any = voices.get(language) or voices.get(base) or voices
     name, speed = chosen.get("name"), chosen.get("speed")
     return Voice(name if isinstance(name, str) else None, float(speed) if isinstance(speed, int | float) else 1.0)
+
+
+def _brought(utterance: Utterance, target: str) -> str | None:
+    """The translation that the recogniser brought along, unless it cannot be one."""
+    if utterance.translated is None or not same_language(utterance.translated[0], target):
+        return None
+    translation = cleaned(utterance.translated[1])
+    wrong = guards.trouble(utterance.text, translation)
+    if wrong is not None:
+        log.info("a translation that came with its recognition is not taken: %s", wrong)
+        return None
+    return translation
 
 
 def _glossary(session: Session, role: Role) -> tuple[tuple[str, str], ...]:

@@ -27,6 +27,9 @@ class FakeDeeplVoice(FakeRecognition):
         self.key = key
         self.requests: list[dict[str, Any]] = []
         self.sessionless = False
+        self.streaming_url: str | None = None
+        """In place of its own."""
+        self.token = "token"
         self._tokens: dict[str, dict[str, Any]] = {}
         self._befalls: dict[str, Fault | None] = {}
 
@@ -52,12 +55,11 @@ class FakeDeeplVoice(FakeRecognition):
         if self.sessionless:
             return web.json_response({"session_id": "session"})
         self.requests.append(document)
-        token = f"token{len(self.requests)}"
+        token = f"{self.token}{len(self.requests)}"
         self._tokens[token] = {**document, "rate": int(form[1])}
         self._befalls[token] = fault
-        return web.json_response(
-            {"streaming_url": f"{self.ws_url}{self.path}", "token": token, "session_id": f"session{len(self.requests)}"}
-        )
+        url = f"{self.ws_url}{self.path}" if self.streaming_url is None else self.streaming_url
+        return web.json_response({"streaming_url": url, "token": token, "session_id": f"session{len(self.requests)}"})
 
     async def _connected(self, request: web.Request) -> web.StreamResponse:
         token = request.query.get("token", "")

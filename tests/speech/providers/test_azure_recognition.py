@@ -128,6 +128,21 @@ def test_what_is_heard_is_on_the_connections_time() -> None:
     assert list(one.read(phrase(0.2, 0.9, "Ja.", request_id="id1"))) == []
 
 
+def test_what_is_null_or_a_text_costs_no_word() -> None:
+    one = codec()
+    one.audio(audio(2000))
+    best = {"Display": None, "Confidence": "0.5"}
+    odd = told(
+        "speech.phrase", RecognitionStatus="Success", DisplayText="Ja.", Offset="1000000", Duration=9e6, NBest=[best]
+    )
+    assert list(one.read(odd)) == [Final("Ja.", 100, 1000, 0.5)]
+    odd = told(
+        "speech.phrase", RecognitionStatus="Success", DisplayText="Nein.", Offset=None, Duration=None, NBest=None
+    )
+    assert list(one.read(odd)) == [Final("Nein.", 0, 0)]
+    assert list(one.read(told("speech.hypothesis", Text=None, Offset=None))) == []
+
+
 def test_hypotheses_are_stable_where_three_agree() -> None:
     one = codec()
     one.audio(audio(2000))
@@ -209,6 +224,67 @@ def test_a_turn_that_the_service_ends_leaves_what_was_not_settled() -> None:
     assert turns.ended() == 0
     assert turns.push(audio(100, 3)) == [Sending(audio(500, 2) + audio(100, 3), begins=True)]
     assert turns.start_ms == 1000
+
+
+def loud(ms: int) -> bytes:
+    return struct.pack("<2h", 9000, -9000) * (ms * 4)
+
+
+def test_a_turn_that_the_service_ended_before_it_heard_our_end() -> None:
+    """Its end crosses ours: what came after what it told was not heard, and is no answer."""
+    turns = Turns(8000)
+    turns.push(loud(1000))
+    turns.push(loud(500))
+    turns.flush()
+    turns.settle(1000)
+    assert turns.ended() == 0
+    assert turns.due() == [Sending(loud(500), begins=True, ends=True)]
+    assert turns.start_ms == 1000
+    # Noise that it makes nothing of once more is dealt with.
+    assert turns.ended() == 1
+    assert turns.due() == []
+    assert turns.push(b"aa") == [Sending(b"aa", begins=True)]
+
+
+def test_what_comes_meanwhile_follows_what_is_sent_again() -> None:
+    turns = Turns(8000)
+    turns.push(loud(500))
+    turns.flush()
+    turns.push(loud(20))
+    turns.flush()
+    assert turns.ended() == 0
+    assert turns.due() == [Sending(loud(520), begins=True, ends=True)]
+    turns.settle(520)
+    assert turns.ended() == 2
+
+
+def test_the_tail_of_a_word_and_silence_are_dealt_with_by_the_turns_end() -> None:
+    turns = Turns(8000)
+    turns.push(loud(1000) + audio(500))
+    turns.flush()
+    turns.settle(920)
+    assert turns.ended() == 1
+    assert turns.due() == []
+
+
+def test_an_utterance_of_which_too_little_was_kept_is_heard_by_another_connection() -> None:
+    one = codec()
+    for _ in range(2 * KEPT_MS // 100):
+        one.audio(loud(100))
+    list(one.read(told("speech.hypothesis", Text="guten", Offset=SECOND, Duration=SECOND)))
+    with pytest.raises(RemoteError, match="in the middle of what was said") as caught:
+        list(one.read(told("turn.end")))
+    assert caught.value.passing
+
+
+def test_a_hypothesis_of_what_was_told_already_begins_nothing() -> None:
+    one = codec()
+    one.audio(loud(2000))
+    late = told("speech.hypothesis", Text="guten", Offset=SECOND // 10, Duration=SECOND)
+    for message in (late, phrase(0.1, 1.9, "Guten Tag."), late):
+        list(one.read(message))
+    one.finish()
+    assert list(one.read(told("turn.end"))) == [Acknowledged(2000), Flushed()]
 
 
 def test_what_is_kept_for_the_next_turn_is_bounded() -> None:
@@ -295,6 +371,39 @@ async def test_a_turn_that_the_service_ends_is_followed_by_another() -> None:
         assert finals(events) == [text([1, 2]), text([3])]
         assert not any(isinstance(event, Restarted) for event in events)
         assert len(server.sessions) == 1
+
+
+async def test_a_turn_whose_end_crosses_ours_costs_no_word() -> None:
+    class Crossing(AzureListening):
+        """Ends the first turn by itself, just before the client does, and hears nothing more of it."""
+
+        def read(self, session: Any, message: Message) -> Any:
+            command = super().read(session, message)
+            if session.data.get("turns") == 1 and session.data["turn"] is not None:
+                if isinstance(command, bytes):
+                    return b""
+                if command == "finish":
+                    self.crossed = end_turn(session)
+                    return None
+            return command
+
+        def replies(self, session: Any, message: Message) -> Any:
+            crossed, self.crossed = self.crossed, ""
+            return (crossed,) if crossed else ()
+
+        crossed = ""
+
+    async with Crossing() as server:
+        engine = engine_at(server.url)
+        await engine.start()
+        events: list[RecognizerEvent] = []
+        stream = await engine.open(RecognizerOptions(8000, language="de"), events.append)
+        stream.push(say([1, 2], 8000, after_ms=0))
+        async with asyncio.timeout(10):
+            await stream.drain()
+        assert finals(events) == [text([1, 2])]
+        assert not any(isinstance(event, Restarted) for event in events)
+        await engine.close()
 
 
 async def test_a_key_that_is_refused_is_not_quoted() -> None:

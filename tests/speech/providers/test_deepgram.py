@@ -53,6 +53,22 @@ def hear(*messages: str, **options: Any) -> list[Heard]:
     return [heard for message in messages for heard in one.read(message)]
 
 
+def test_what_is_null_or_a_text_costs_no_word() -> None:
+    words = [{"start": "0.1", "end": None, "language": None}, {"start": None, "end": "0.9", "language": None}]
+    alternative = {"transcript": "Ja, nein.", "confidence": None, "words": words, "languages": None}
+    odd = {"type": "Results", "start": None, "duration": "1.0", "is_final": True, "speech_final": True}
+    odd |= {"from_finalize": None, "channel": {"alternatives": [alternative]}}
+    one = DeepgramCodec(Opening("wss://nowhere.example"), 16000)
+    assert list(one.read(json.dumps(odd))) == [Final("Ja, nein.", 100, 900), Acknowledged(1000)]
+    alternative |= {"words": None, "confidence": "0.5"}
+    odd |= {"start": 1, "duration": 1, "speech_final": None, "from_finalize": True}
+    assert list(one.read(json.dumps(odd))) == [Final("Ja, nein.", 1000, 2000, 0.5), Acknowledged(2000), Flushed()]
+    assert list(one.read('{"type":"Results","channel":null,"start":2,"duration":1,"is_final":true}')) == [
+        Acknowledged(3000)
+    ]
+    assert list(one.read('{"type":"UtteranceEnd","last_word_end":null}')) == []
+
+
 def test_settled_pieces_make_one_utterance() -> None:
     heard = hear(
         results("guten", 0.0, 1.0),
@@ -294,6 +310,17 @@ async def test_speech_comes_as_it_was_sent() -> None:
         assert (second.query["model"], second.query["speed"]) == ("aura-2-luna-en", "1.5")
         assert first.headers["Authorization"] == f"Token {KEY}"
         assert json.loads(first.body) == {"text": said}
+
+
+async def test_a_long_text_is_spoken_to_its_end() -> None:
+    said = "Guten Tag. " * 180
+    async with DeepgramSpeaking() as server:
+        engine = DeepgramSynthesizer(config(server.url, options={"sample_rate_hz": 48000}))
+        await engine.start()
+        pcm = await spoken_by(engine, said, "de", Voice())
+        await engine.close()
+    assert pcm == spoken(said, 48000)
+    assert len(pcm) > 1024 * 1024
 
 
 async def test_voices_as_configured_and_none_for_other_languages() -> None:

@@ -9,7 +9,7 @@ from tests.fakes.remote.plain import translated
 
 from kallglot.speech.providers.deepl_voice import CATCH_UP, DeeplRecognizer
 from kallglot.speech.providers.deepl_voice_codec import DeeplVoiceCodec, voice_code
-from kallglot.speech.providers.deepl_voice_socket import END, ENDED, IDLE, VoiceOpening
+from kallglot.speech.providers.deepl_voice_socket import END, ENDED, IDLE, VoiceOpening, allowed
 from kallglot.speech.remote.codec import Flushed, Heard
 from kallglot.speech.remote.config import Patience, ProviderConfig
 from kallglot.speech.remote.errors import RemoteError
@@ -79,6 +79,7 @@ def test_the_documented_messages() -> None:
     assert heard(made, update) == [Partial("Hello, how are you today?", "Hello, how are you", 0)]
     assert heard(made, source(segment(" today?", 1500, 2000))) == [Final("Hello, how are you today?", 0, 2000)]
     assert heard(made, '{"end_of_source_transcript":{}}', '{"end_of_target_transcript":{"language":"fr"}}') == []
+    made.finish()
     assert heard(made, '{"end_of_stream":{}}') == [Flushed()]
     error = (
         '{"error":{"request_type":"source_media_chunk","error_code":400,"reason_code":4000403,"error_message":"%s"}}'
@@ -138,6 +139,7 @@ def test_who_waits_too_long_goes_without_a_translation() -> None:
     made = codec("en", "es")
     sentences = [segment(f"Sentence {number}.", number * 1000, number * 1000 + 900) for number in range(4)]
     assert heard(made, *(source(one) for one in sentences)) == [Final("Sentence 0.", 0, 900)]
+    made.finish()
     rest = heard(made, '{"end_of_source_transcript":{}}', '{"end_of_stream":{}}')
     assert [event.text for event in rest if isinstance(event, Final)] == ["Sentence 1.", "Sentence 2.", "Sentence 3."]
     assert rest[-1] == Flushed()
@@ -147,6 +149,7 @@ def test_what_was_not_concluded_is_told_at_the_end() -> None:
     made = codec()
     tentative = [segment(" two", 500, 900)]
     assert heard(made, source(segment("one", 100, 500), tentative=tentative)) == [Partial("one two", "one", 100)]
+    made.finish()
     assert heard(made, '{"end_of_stream":{}}') == [Final("one", 100, 500), Flushed()]
 
 
@@ -160,9 +163,107 @@ def test_times_are_of_all_sessions_together() -> None:
     ]
     assert heard(made, source(segment("Two.", 100, 400))) == [Final("Two.", 1100, 1400)]
     assert made.keepalive() == (IDLE,)
-    assert heard(made, '{"end_of_stream":{}}') == [Flushed()]
+    assert heard(made, '{"end_of_stream":{}}') == []
     made.audio(bytes(RATE * 2))
     assert heard(made, source(segment("Three.", 100, 400))) == [Final("Three.", 2100, 2400)]
+
+
+def test_the_end_of_an_idle_session_answers_nothing() -> None:
+    made = codec()
+    made.keepalive()
+    made.audio(bytes(RATE * 2))
+    made.finish()
+    assert heard(made, '{"end_of_stream":{}}') == []
+    assert heard(made, source(segment("Two.", 100, 400)), '{"end_of_stream":{}}') == [
+        Final("Two.", 1100, 1400),
+        Flushed(),
+    ]
+
+
+def test_a_session_that_got_no_audio_takes_nobody_elses_place() -> None:
+    made = DeeplVoiceCodec(ProviderConfig("deepl-voice", api_key=KEY), RecognizerOptions(RATE, "de"))
+    made.finish()
+    made.audio(bytes(RATE * 2))
+    made.finish()
+    made.finish()
+    made.audio(bytes(RATE * 2))
+    assert heard(made, '{"end_of_stream":{}}') == [Flushed()]
+    assert heard(made, source(segment("One.", 100, 400)))[0] == Final("One.", 100, 400)
+    assert heard(made, '{"end_of_stream":{}}', '{"end_of_stream":{}}') == [Flushed(), Flushed()]
+    assert heard(made, source(segment("Two.", 100, 400)))[0] == Final("Two.", 1100, 1400)
+
+
+def test_a_session_that_the_vendor_ends_is_a_lost_connection() -> None:
+    made = codec()
+    told = made.read('{"end_of_stream":{}}')
+    with pytest.raises(RemoteError, match="deepl-voice ended the session") as caught:
+        list(told)
+    assert caught.value.passing
+
+
+@pytest.mark.parametrize("number", ["null", '"1500"', "1500.4"])
+def test_times_that_are_no_whole_numbers(number: str) -> None:
+    text = '{"source_transcript_update":{"concluded":[{"text":"One.","start_time":START,"end_time":2000}]}}'
+    (final,) = heard(codec(), text.replace("START", number))
+    assert isinstance(final, Final)
+    assert (final.text, final.end_ms) == ("One.", 2000)
+    assert final.start_ms == (0 if number == "null" else 1500)
+
+
+@pytest.mark.parametrize(
+    "streaming_url",
+    [
+        "ws://elsewhere.example/v3/voice/realtime/connect",
+        "wss://api.deepl.com.elsewhere.example/connect",
+        "ws://api.deepl.com/connect",
+        "http://127.0.0.1/connect",
+        "file:///etc/passwd",
+        "ws://[",
+        "",
+    ],
+)
+async def test_a_session_is_not_spoken_with_anywhere(streaming_url: str) -> None:
+    async with FakeDeeplVoice() as server:
+        assert isinstance(server, FakeDeeplVoice)
+        server.streaming_url = streaming_url
+        engine = DeeplRecognizer(ProviderConfig("deepl-voice", server.url.replace("http:", "https:"), KEY))
+        assert not allowed(engine.codec(RecognizerOptions(RATE, "de")).open().url, streaming_url)
+        engine = DeeplRecognizer(ProviderConfig("deepl-voice", server.url, KEY))
+        await engine.start()
+        if not streaming_url.startswith("ws://api.deepl.com/"):
+            with pytest.raises(RemoteError, match="deepl-voice: the address of the session"):
+                await engine.open(RecognizerOptions(RATE, "de"), lambda event: None)
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "streaming_url"),
+    [
+        ("https://api.deepl.com/v3/voice/realtime", "wss://api.deepl.com/v3/voice/realtime/connect"),
+        ("https://api.deepl.com/v3/voice/realtime", "wss://eu.voice.deepl.com/connect?a=b"),
+        ("https://gateway.example/v3/voice/realtime", "wss://gateway.example:444/connect"),
+        ("http://127.0.0.1:9/v3/voice/realtime", "ws://127.0.0.1:9/connect"),
+    ],
+)
+def test_where_a_session_may_be_spoken_with(asked: str, streaming_url: str) -> None:
+    assert allowed(asked, streaming_url)
+
+
+async def test_a_token_is_quoted_and_a_proxy_is_used() -> None:
+    async with FakeDeeplVoice() as server:
+        assert isinstance(server, FakeDeeplVoice)
+        server.token = "a+b&c="
+        server.streaming_url = "ws://api.deepl.invalid/v3/voice/realtime/connect?region=eu"
+        config = ProviderConfig("deepl-voice", "http://api.deepl.invalid", KEY, options={"proxy": server.url})
+        engine = DeeplRecognizer(config)
+        await engine.start()
+        events: list[RecognizerEvent] = []
+        stream = await engine.open(RecognizerOptions(RATE, "de"), events.append)
+        stream.push(words.say([1], RATE, after_ms=0))
+        await stream.drain()
+        await engine.close()
+        assert [event.text for event in events if isinstance(event, Final)] == [words.text([1])]
+        assert server.asked[-1].query == {"region": "eu", "token": "a+b&c=1"}
 
 
 def test_the_language_that_was_heard_is_told_where_none_was_known() -> None:

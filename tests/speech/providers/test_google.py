@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,26 @@ async def test_a_service_account_gets_a_token_and_keeps_it(tmp_path: Path, rsa_k
             assert await engine.translate("Hi there", "en", "de") == "«de» there Hi – 好"
             assert server.tokens == 2
             assert server.asked[-1].path == f"/v3/projects/{PROJECT}/locations/global:translateText"
+
+
+async def test_a_token_ends_when_it_ends_whatever_becomes_of_the_clock(
+    tmp_path: Path, rsa_key: rsa.RSAPrivateKey
+) -> None:
+    class Putback(FakeClock):
+        def put_back(self, seconds: float) -> None:
+            self._now -= timedelta(seconds=seconds)
+
+    clock = Putback()
+    async with FakeGoogle() as server:
+        file = tmp_path / "key.json"
+        file.write_text(server.key_file(rsa_key))
+        async with started(GoogleTranslator(made(server.url, None, credentials=str(file)), clock=clock)) as engine:
+            await engine.translate("Hi there", "en", "de")
+            clock.put_back(7200)
+            clock.advance(3590)
+            await engine.translate("Hi there", "en", "de")
+            assert server.tokens == 2
+            assert server.claims[1]["iat"] == int(clock.now().timestamp())
 
 
 async def test_a_service_account_speaks(tmp_path: Path, rsa_key: rsa.RSAPrivateKey) -> None:

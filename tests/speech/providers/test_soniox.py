@@ -79,6 +79,16 @@ def test_a_word_is_stable_when_all_of_it_is() -> None:
     ]
 
 
+def test_what_is_null_or_a_text_costs_no_word() -> None:
+    odd = {"text": "Ja.", "is_final": True, "start_ms": "100", "end_ms": None, "confidence": "0.5", "language": None}
+    odd |= {"translation_status": None}
+    heard = hear(json.dumps({"tokens": [odd, END], "final_audio_proc_ms": None, "error_code": None, "finished": None}))
+    assert heard == [Final("Ja.", 100, 100, 0.5)]
+    assert hear(json.dumps({"tokens": None, "final_audio_proc_ms": "700"})) == [Acknowledged(700)]
+    with pytest.raises(RemoteError, match="soniox told error 401"):
+        hear(json.dumps({"tokens": None, "error_code": "401"}))
+
+
 def test_two_utterances_in_one_message() -> None:
     heard = hear(response(token("Ja.", 0, 300), END, token("Nein.", 900, 1200), END, maybe("Doch", 1500, 1600)))
     assert heard == [

@@ -131,3 +131,23 @@ def test_what_worked_and_then_broke_counts(case: Case) -> None:
         with pytest.raises(EngineError):
             begin_and_break()
     assert case.breaker.state == "open"
+
+
+def test_a_failure_beside_the_trial_lets_no_second_one_try(case: Case) -> None:
+    case.fail(times=3)
+    case.clock.advance(10)
+    with case.breaker.attempt():
+        with pytest.raises(EngineError), case.breaker.anyway():
+            raise FAILED
+        case.clock.advance(30)
+        assert case.breaker.state == "half-open"
+        case.refused()
+
+
+def test_a_success_from_before_it_opened_does_not_close_it(case: Case) -> None:
+    with case.breaker.attempt():
+        case.fail(RemoteError("401", blame="key"))
+    assert case.breaker.state == "open"
+    case.clock.advance(300)
+    case.succeed()
+    assert case.breaker.state == "closed"

@@ -8,6 +8,11 @@ def test_the_key_is_not_shown() -> None:
     assert "hush" not in repr(ProviderConfig("acme", api_key="hush"))
 
 
+def test_no_secret_of_an_option_or_an_address_is_shown() -> None:
+    options = {"arguments": {"api_secret": "hush"}, "proxy": "http://me:hush@proxy:3128"}
+    assert "hush" not in repr(ProviderConfig("acme", url="https://me:hush@here", options=options))
+
+
 def test_the_address() -> None:
     assert ProviderConfig("acme", url="http://here/v1/").address("https://there") == "http://here/v1"
     assert ProviderConfig("acme").address("https://there") == "https://there"

@@ -12,7 +12,8 @@ from aiohttp import web
 from tests.fakes.remote.server import Asked, FakeServer, Fault, Reply, json_reply
 
 from kallglot.clock import FakeClock
-from kallglot.speech.remote.config import BreakerLimits, Budget, ProviderConfig, Retry, Timeouts
+from kallglot.speech.remote.codec import Opening
+from kallglot.speech.remote.config import BreakerLimits, Budget, Patience, ProviderConfig, Retry, Timeouts
 from kallglot.speech.remote.engine import RemoteEngine, pause
 from kallglot.speech.remote.errors import RemoteError
 from kallglot.speech.remote.exchange import Part, Request
@@ -241,3 +242,37 @@ def test_what_is_waited_for(error: EngineError, waits: bool) -> None:
     wait_s = pause(Retry(), 1, error)
     assert (wait_s is not None) is waits
     assert wait_s is None or wait_s >= (error.retry_after_s or 0)
+
+
+async def test_a_socket_is_not_opened_where_a_server_sends_us() -> None:
+    """What follows a redirect takes the key along, to wherever the server says."""
+
+    class Redirecting(Server):
+        def routes(self) -> None:
+            super().routes()
+            self.app.router.add_get("/listen", self._elsewhere)
+
+        async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
+            raise web.HTTPTemporaryRedirect(f"{elsewhere.url}/listen")
+
+    taken: list[Asked] = []
+
+    class Elsewhere(Server):
+        def routes(self) -> None:
+            super().routes()
+            self.app.router.add_get("/listen", self._listen)
+
+        async def _listen(self, request: web.Request) -> web.StreamResponse:
+            taken.append(await self.take(request))
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            return socket
+
+    async with Elsewhere() as elsewhere, Redirecting() as server:
+        engine = RemoteEngine(ProviderConfig("acme", server.url, KEY))
+        await engine.start()
+        with pytest.raises(RemoteError, match="acme sends us elsewhere: 307") as caught:
+            await engine.http.connect(Opening(f"{server.ws_url}/listen", {"Api-Key": KEY}), Patience())
+        await engine.close()
+    assert not caught.value.passing
+    assert taken == []

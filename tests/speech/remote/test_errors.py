@@ -34,3 +34,11 @@ def test_only_codes_are_quoted() -> None:
 def test_retry_after(given: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": given}, NOW) == seconds
     assert retry_after({}, NOW) is None
+
+
+def test_a_date_to_wait_for_is_by_the_clock_of_who_names_it() -> None:
+    headers = {"retry-after": "Sat, 21 Nov 2026 09:00:30 GMT", "date": "Sat, 21 Nov 2026 09:00:00 GMT"}
+    for hours in (-1, 0, 1):
+        assert retry_after(headers, datetime(2026, 11, 21, 9 + hours, tzinfo=UTC)) == 30
+    headers["date"] = "yesterday"
+    assert retry_after(headers, datetime(2026, 11, 21, 9, 0, 10, tzinfo=UTC)) == 20

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.fakes.remote.words import silence
 from kallglot.speech.remote.config import Patience, ProviderConfig, Retry
 from kallglot.speech.remote.exchange import Request
 from kallglot.speech.remote.segmented import Said, UtteranceRecognizer
+from kallglot.speech.remote.segmentstream import SegmentStream
 from kallglot.speech.types import EngineError, Failed, Final, RecognizerEvent, RecognizerOptions, SpeechStarted
 
 
@@ -163,3 +165,20 @@ async def test_voice_activity_that_breaks_ends_its_streams_and_not_the_others_to
         other.push(silence(100, 8000))
         await other.drain()
         assert len(events) == 1
+
+
+async def test_what_nobody_judges_is_bounded() -> None:
+    class Asleep:
+        def add(self, stream: Any) -> None: ...
+        def remove(self, stream: Any) -> None: ...
+        def notify(self) -> None: ...
+
+    config = ProviderConfig("acme", patience=Patience(wait_ms=1000))
+    engine: Any = SimpleNamespace(name="acme", config=config)
+    stream = SegmentStream(engine, Asleep(), RecognizerOptions(8000, "de"), lambda _: None)  # type: ignore[arg-type]
+    for _ in range(1000):
+        stream.push(bytes(320))
+    assert stream.backlog_ms == 1000
+    assert stream.dropped_ms == 19_000
+    assert stream.entries < 60
+    await stream.close()

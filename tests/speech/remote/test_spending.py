@@ -1,4 +1,5 @@
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -78,3 +79,20 @@ def test_a_day_is_used_up_and_begins_anew() -> None:
     spending.spend_characters(5)
     spending.spend_seconds(1)
     assert (spending.seconds_today, spending.characters_today) == (1, 5)
+
+
+def test_a_clock_that_is_put_back_over_midnight_makes_no_new_day() -> None:
+    class Putback(FakeClock):
+        def put_back(self, seconds: float) -> None:
+            self._now -= timedelta(seconds=seconds)
+
+    clock = Putback()
+    clock.advance(13 * 3600 + 1)
+    spending = Spending("acme", Budget(characters_a_day=5), clock)
+    spending.spend_characters(5)
+    clock.put_back(2)
+    with pytest.raises(EngineError, match="used up"):
+        spending.spend_characters(1)
+    # One that was far ahead is not believed for ever.
+    clock.put_back(3 * 86400)
+    spending.spend_characters(5)

@@ -217,6 +217,29 @@ async def test_an_utterance_that_is_never_ended_is_a_stall() -> None:
         assert case.of(Restarted) == [Restarted(0)]
 
 
+async def test_a_drain_ends_with_the_connection_where_all_was_told() -> None:
+    """The final came, the answer to the question did not, and the next server was never told anything to ask about."""
+
+    class Forgetful(PlainFake):
+        def flushed(self, session: Any, until_ms: int) -> tuple[str, ...]:
+            if session.heard_ms:
+                self.reached.set()
+                asyncio.get_running_loop().call_soon(session.request.transport.abort)
+            return ()
+
+    async with Forgetful() as server:
+        patience = Patience(**{**HURRY, "final_s": 60, "give_up_s": 60})
+        engine = PlainRecognizer(ProviderConfig("acme", server.url, "k", patience=patience))
+        await engine.start()
+        case = Case(server, engine)  # type: ignore[arg-type]
+        stream = await case.open()
+        stream.push(say([1, 2], RATE, after_ms=0))
+        async with asyncio.timeout(10):
+            await stream.drain()
+        assert [final.text for final in case.of(Final)] == [text([1, 2])]
+        await engine.close()
+
+
 async def test_what_could_not_be_kept_is_said_to_be_lost() -> None:
     async with made(keep_ms=1000) as case:
         case.server.fail_next(Fault("drop", after=3000))

@@ -22,6 +22,7 @@ import msgspec
 from kallglot.speech.providers.azure_recognition_turns import Sending, Turns
 from kallglot.speech.remote.codec import Acknowledged, CodecDefaults, Flushed, Heard, Message, Opening
 from kallglot.speech.remote.errors import Blame, RemoteError
+from kallglot.speech.remote.loose import decoded
 from kallglot.speech.stable import StablePrefix
 from kallglot.speech.types import EngineError, Partial
 from kallglot.speech.types import Final as FinalText
@@ -158,6 +159,8 @@ class AzureCodec(CodecDefaults):
         self._prefix = StablePrefix()
         self._request_id = new_id()
         self._first = True
+        self._begun_ms: int | None = None
+        """Where the utterance in progress began, on the turn's own time."""
         config = text_message("speech.config", self._request_id, now(), speech_config(sample_rate_hz))
         self._opening = Opening(opening.url, opening.headers, opening.subprotocols, (*opening.greeting, config))
 
@@ -184,13 +187,20 @@ class AzureCodec(CodecDefaults):
             return
         match framed.path:
             case "speech.hypothesis" | "speech.fragment":
-                told = msgspec.json.decode(framed.body, type=_Hypothesis)
+                told = decoded(framed.body, _Hypothesis)
+                begun_ms = told.offset // TICKS_A_MS
+                if self._begun_ms is None and begun_ms >= self._turns.settled_ms:
+                    self._begun_ms = begun_ms
                 if self._partials and told.text:
                     shown, stable = self._prefix.step(told.text)
                     yield Partial(shown, stable, self._ms(told.offset), told.text)
             case "speech.phrase":
-                yield from self._phrase(msgspec.json.decode(framed.body, type=_Phrase))
+                yield from self._phrase(decoded(framed.body, _Phrase))
             case "turn.end":
+                begun_ms, self._begun_ms = self._begun_ms, None
+                if begun_ms is not None and self._turns.forgotten_ms > begun_ms:
+                    # The base has kept all of it.
+                    raise RemoteError(f"{self._name} ended a turn in the middle of what was said")
                 until_ms = self._turns.sent_ms
                 self._prefix = StablePrefix()
                 if answered := self._turns.ended():
@@ -206,7 +216,7 @@ class AzureCodec(CodecDefaults):
             raise RemoteError(f"{self._name} could not recognise: {status}", blame=FAILURES[status])
         end = phrase.offset + phrase.duration
         self._turns.settle(end // TICKS_A_MS)
-        self._prefix = StablePrefix()
+        self._prefix, self._begun_ms = StablePrefix(), None
         best = phrase.best[0] if phrase.best else _Best()
         text = (best.display or phrase.display_text).strip()
         if status == "Success" and text:

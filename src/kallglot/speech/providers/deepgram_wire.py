@@ -5,15 +5,16 @@ https://developers.deepgram.com/reference/speech-to-text/listen-streaming and ..
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
 from kallglot.speech.languages import match
-from kallglot.speech.remote.codec import Acknowledged, CodecDefaults, Flushed, Heard, Message, Opening
+from kallglot.speech.providers.pcm_stream import PcmStreamCodec, bounded, most_spoken
+from kallglot.speech.remote.codec import Acknowledged, Flushed, Heard, Message, Opening
 from kallglot.speech.remote.errors import RemoteError
+from kallglot.speech.remote.loose import decoded
 from kallglot.speech.types import EngineError, Partial
 from kallglot.speech.types import Final as FinalText
 
@@ -94,30 +95,30 @@ def listen_parameters(
 
 def term_parameters(model: str, terms: Sequence[str]) -> list[tuple[str, str]]:
     """``keyterm`` for nova-3, ``keywords`` (single words only) for what came before it; as many as are taken."""
-    wanted = dict.fromkeys(term.strip() for term in terms if term.strip())
     if not model.startswith("nova-3"):
-        return [("keywords", term) for term in wanted if not any(map(str.isspace, term))][:MOST_TERMS]
-    taken: list[tuple[str, str]] = []
-    tokens = 0
-    for term in wanted:
-        tokens += 1 + len(term.encode()) // 2
-        if tokens > MOST_TERM_TOKENS or len(taken) == MOST_TERMS:
-            break
-        taken.append(("keyterm", term))
-    return taken
+        words = [term for term in terms if len(term.split()) == 1]
+        return [("keywords", word) for word in bounded(words, MOST_TERMS, MOST_TERMS, lambda _: 0)]
+    wanted = bounded(terms, MOST_TERMS, MOST_TERM_TOKENS, lambda term: 1 + len(term.encode()) // 2)
+    return [("keyterm", term) for term in wanted]
 
 
 class _Word(msgspec.Struct):
-    start: float = 0.0
-    end: float = 0.0
+    start: float | None = None
+    end: float | None = None
     language: str | None = None
 
 
 class _Alternative(msgspec.Struct):
     transcript: str = ""
-    confidence: float = 0.0
+    confidence: float | None = None
     words: list[_Word] = []
     languages: list[str] = []
+
+    def span_ms(self, start_ms: int, end_ms: int) -> tuple[int, int]:
+        """From the first word to the last, as far as is told; else as given."""
+        start = next((word.start for word in self.words if word.start is not None), None)
+        end = next((word.end for word in reversed(self.words) if word.end is not None), None)
+        return (start_ms if start is None else round(start * 1000), end_ms if end is None else round(end * 1000))
 
 
 class _Channel(msgspec.Struct):
@@ -154,7 +155,6 @@ class _Typed(msgspec.Struct):
 
 
 Told = Results | UtteranceEnd | Metadata | Error
-_KNOWN: Final = msgspec.json.Decoder(Told)
 _TYPED: Final = msgspec.json.Decoder(_Typed)
 _KINDS: Final = ("Results", "UtteranceEnd", "Metadata", "Error")
 
@@ -162,14 +162,14 @@ _KINDS: Final = ("Results", "UtteranceEnd", "Metadata", "Error")
 def parse(data: str | bytes) -> Told | None:
     """A message, None for one of a kind not known here. Raises ValueError for what is no message."""
     try:
-        return _KNOWN.decode(data)
+        return decoded(data, cast("type[Told]", Told))
     except msgspec.ValidationError as error:
         if _TYPED.decode(data).type in _KINDS:
             raise ValueError(str(error)) from None
         return None
 
 
-class DeepgramCodec(CodecDefaults):
+class DeepgramCodec(PcmStreamCodec):
     """One connection to ``/v1/listen``.
 
     An utterance is made of several settled pieces. It ends where the speaker paused (``speech_final``), where it was
@@ -180,40 +180,14 @@ class DeepgramCodec(CodecDefaults):
     answers_flush = False
     talkative = True
     keepalive_s = 4.0
+    finalize, keep_alive, goodbye = FINALIZE, KEEP_ALIVE, CLOSE
 
-    def __init__(
-        self,
-        opening: Opening,
-        sample_rate_hz: int,
-        *,
-        name: str = "deepgram",
-        partials: bool = True,
-        tells_language: bool = False,
-    ) -> None:
-        self._name = name
-        self.sample_rate_hz = sample_rate_hz
-        self._opening = opening
-        self._partials = partials
-        self._tells_language = tells_language
+    def __init__(self, opening: Opening, sample_rate_hz: int, *, name: str = "deepgram", **asked: bool) -> None:
+        super().__init__(opening, sample_rate_hz, name=name, **asked)
         self._pieces: list[_Alternative] = []
         self._start_ms: int | None = None
         self._end_ms = 0
         self._settled_ms = 0
-
-    def open(self) -> Opening:
-        return self._opening
-
-    def audio(self, pcm: bytes) -> Sequence[Message]:
-        return (pcm,)
-
-    def finish(self) -> Sequence[Message]:
-        return (FINALIZE,)
-
-    def keepalive(self) -> Sequence[Message]:
-        return (KEEP_ALIVE,)
-
-    def close(self) -> Sequence[Message]:
-        return (CLOSE,)
 
     def closed(self, code: int | None) -> EngineError | None:
         """1008 (DATA-0000): no audio to it. 1011 (NET-0000, NET-0001) may pass."""
@@ -235,11 +209,12 @@ class DeepgramCodec(CodecDefaults):
     def _results(self, result: Results) -> Iterator[Heard]:
         heard = result.channel.alternatives[0] if result.channel.alternatives else _Alternative()
         end_ms = round((result.start + result.duration) * 1000)
+        first_ms, last_ms = heard.span_ms(round(result.start * 1000), end_ms)
         # Results follow each other without overlap: one from before what is settled was told before.
         outdated = round(result.start * 1000) + ROUNDED_MS < self._settled_ms
         text = "" if outdated else heard.transcript.strip()
         if text and self._start_ms is None:
-            self._start_ms = self._end_ms = round((heard.words[0].start if heard.words else result.start) * 1000)
+            self._start_ms = self._end_ms = first_ms
         if not result.is_final:
             if text:
                 yield from self._so_far(text)
@@ -247,7 +222,7 @@ class DeepgramCodec(CodecDefaults):
         self._settled_ms = max(self._settled_ms, end_ms)
         if text:
             self._pieces.append(heard)
-            self._end_ms = max(self._end_ms, round(heard.words[-1].end * 1000) if heard.words else end_ms)
+            self._end_ms = max(self._end_ms, last_ms)
         ended = result.speech_final or result.from_finalize
         if self._pieces and (ended or self._too_long()):
             yield self._end()
@@ -276,7 +251,7 @@ class DeepgramCodec(CodecDefaults):
             _joined(pieces),
             start_ms,
             max(start_ms, self._end_ms),
-            min(piece.confidence for piece in pieces),
+            min((piece.confidence for piece in pieces if piece.confidence is not None), default=None),
             _language(pieces) if self._tells_language else None,
         )
 
@@ -287,7 +262,5 @@ def _joined(pieces: Sequence[_Alternative]) -> str:
 
 def _language(pieces: Sequence[_Alternative]) -> str | None:
     """What most words are in; without words, the first of what the engine says it heard."""
-    spoken = Counter(word.language for piece in pieces for word in piece.words if word.language)
-    if spoken:
-        return spoken.most_common(1)[0][0]
-    return next((language for piece in pieces for language in piece.languages), None)
+    spoken = most_spoken((word.language, 1) for piece in pieces for word in piece.words)
+    return spoken or next((language for piece in pieces for language in piece.languages), None)

@@ -33,7 +33,7 @@ class DeeplRecognizer(StreamingRecognizer):
         if config.patience.catch_up == Patience().catch_up:
             config = replace(config, patience=replace(config.patience, catch_up=CATCH_UP))
         super().__init__(config, **named)
-        self.http = VoiceClient(self.name, config.timeouts, self.clock, self.reason)
+        self.http = VoiceClient(self.name, config.timeouts, self.clock, self.reason, self.proxy)
 
     def codec(self, options: RecognizerOptions) -> DeeplVoiceCodec:
         return DeeplVoiceCodec(self.config, options)

@@ -25,7 +25,8 @@ from kallglot.speech.providers import deepl_wire
 from kallglot.speech.providers.deepl_voice_socket import END, IDLE, VoiceOpening
 from kallglot.speech.remote.codec import CodecDefaults, Flushed, Heard, Message
 from kallglot.speech.remote.config import ProviderConfig
-from kallglot.speech.remote.errors import of_status
+from kallglot.speech.remote.errors import RemoteError, of_status
+from kallglot.speech.remote.loose import decoded
 from kallglot.speech.types import Final as FinalText
 from kallglot.speech.types import Partial, RecognizerOptions
 
@@ -39,9 +40,17 @@ _SENTENCE_END: Final = re.compile(r"[.!?…。！？؟।][\"'»”’)\]]*\s*$"
 
 class _Segment(msgspec.Struct):
     text: str
-    start_time: int
-    end_time: int
+    start: float = msgspec.field(default=0.0, name="start_time")
+    end: float = msgspec.field(default=0.0, name="end_time")
     language: str = ""
+
+    @property
+    def start_time(self) -> int:
+        return round(self.start)
+
+    @property
+    def end_time(self) -> int:
+        return max(self.start_time, round(self.end))
 
 
 class _Update(msgspec.Struct):
@@ -71,6 +80,16 @@ class _Utterance:
     language: str
 
 
+@dataclass(slots=True)
+class _Session:
+    """``begun_ms``: at which of the milliseconds that we were given it begins. ``ended`` by us; ``asked``: its end is
+    the answer to a question."""
+
+    begun_ms: int
+    ended: bool = False
+    asked: bool = False
+
+
 class DeeplVoiceCodec(CodecDefaults):
     piece_ms = 100
     keepalive_s = 20.0
@@ -81,9 +100,8 @@ class DeeplVoiceCodec(CodecDefaults):
         self._config = config
         self._options = options
         self._sent = 0
-        self._open = False
-        self._begun: deque[int] = deque()
-        """At which of the milliseconds that we were given the sessions begin whose transcripts are out."""
+        self._sessions: deque[_Session] = deque((_Session(0),))
+        """Those whose end is out. The connection begins with one."""
         self._forget_session()
 
     def open(self) -> VoiceOpening:
@@ -108,23 +126,25 @@ class DeeplVoiceCodec(CodecDefaults):
         return VoiceOpening(f"{address}/v3/voice/realtime", deepl_wire.headers(key), document=document)
 
     def audio(self, pcm: bytes) -> Sequence[Message]:
-        if not self._open:
-            self._open = True
-            self._begun.append(self._sent * 1000 // self.sample_rate_hz)
+        if not self._speaking:
+            self._sessions.append(_Session(self._sent_ms))
         self._sent += len(pcm) // 2
         data = base64.b64encode(pcm).decode()
         return (f'{{"source_media_chunk":{{"data":"{data}"}}}}',)
 
     def finish(self) -> Sequence[Message]:
-        self._open = False
+        if not self._speaking:
+            self._sessions.append(_Session(self._sent_ms))
+        self._sessions[-1].ended = self._sessions[-1].asked = True
         return (END,)
 
     def keepalive(self) -> Sequence[Message]:
-        self._open = False
+        if self._speaking:
+            self._sessions[-1].ended = True
         return (IDLE,)
 
     def read(self, message: Message) -> Iterable[Heard]:
-        told = msgspec.json.decode(message, type=_Message)
+        told = decoded(message, _Message)
         if told.error is not None:
             code, reason = told.error.error_code, str(told.error.reason_code)
             raise of_status(self._config.name, code, {}, datetime.now(UTC), reason)
@@ -141,12 +161,16 @@ class DeeplVoiceCodec(CodecDefaults):
             self._translated_ms = self._last_ms
             yield from self._conclude()
             yield from self._finals(everything=True)
-            if self._begun:
-                self._begun.popleft()
-            self._forget_session()
-            yield Flushed()
+            yield from self._session_ended()
         else:
             raise ValueError("no message of DeepL's")
+
+    def _session_ended(self) -> Iterator[Heard]:
+        self._forget_session()
+        if not self._sessions or not self._sessions[0].ended:
+            raise RemoteError(f"{self._config.name} ended the session")
+        if self._sessions.popleft().asked:
+            yield Flushed()
 
     def _source(self, update: _Update) -> Iterator[Heard]:
         for segment in update.concluded:
@@ -215,7 +239,16 @@ class DeeplVoiceCodec(CodecDefaults):
         return "".join(parts).strip()
 
     def _ours(self, session_ms: int) -> int:
-        return (self._begun[0] if self._begun else 0) + max(0, session_ms)
+        return (self._sessions[0].begun_ms if self._sessions else 0) + max(0, session_ms)
+
+    @property
+    def _speaking(self) -> bool:
+        """There is a session that takes audio."""
+        return bool(self._sessions) and not self._sessions[-1].ended
+
+    @property
+    def _sent_ms(self) -> int:
+        return self._sent * 1000 // self.sample_rate_hz
 
     def _forget_session(self) -> None:
         self._concluded: _Utterance | None = None

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -23,6 +24,7 @@ from kallglot.speech.remote.http import HttpClient
 END: Final = '{"end_of_source_media":{}}'
 IDLE: Final = '{"idle":{}}'
 """Of ours: ends a session, where there is one, that the vendor would else end for want of audio."""
+VENDOR: Final = ".deepl.com"
 ENDED: Final = '{"end_of_stream":{}}'
 
 
@@ -63,9 +65,26 @@ class VoiceClient(HttpClient):
         try:
             session = msgspec.json.decode(answer.body, type=_Session)
         except msgspec.MsgspecError:
-            raise unusable("DeepL", "the answer to the request for a session cannot be understood") from None
+            raise unusable(self._name, "the answer to the request for a session cannot be understood") from None
+        if not allowed(opening.url, session.streaming_url):
+            raise unusable(self._name, "the address of the session is somebody else's, or not safe")
         # The vendor wants it in the address: it is good for this connection only.
-        return await super().connect(Opening(f"{session.streaming_url}?token={session.token}"), patience)
+        joint = "&" if "?" in session.streaming_url else "?"
+        url = f"{session.streaming_url}{joint}{urlencode({'token': session.token})}"
+        return await super().connect(Opening(url), patience)
+
+
+def allowed(asked: str, streaming_url: str) -> bool:
+    """Whether a session that was asked for there may be spoken with at this address: at the same host or one of the
+    vendor's, and without TLS only where it was asked for without."""
+    try:
+        ours, theirs = urlsplit(asked), urlsplit(streaming_url)
+        host = theirs.hostname
+    except ValueError:
+        return False
+    safe = theirs.scheme == "wss" or (theirs.scheme == "ws" and ours.scheme in ("http", "ws"))
+    known = host is not None and (host == ours.hostname or f".{host}".endswith(VENDOR))
+    return safe and known and "@" not in theirs.netloc
 
 
 class VoiceSocket:

@@ -44,7 +44,7 @@ class Access:
         except EngineError as error:
             file = auth = project = None
             self._misconfigured = str(error)
-        self._tokens = Tokens(config.name, Path(file), ask, lambda: clock.now().timestamp()) if file else None
+        self._tokens = Tokens(config.name, Path(file), ask, clock) if file else None
         self.by_token = file is not None or auth == "token"
         self.project = project
         self.headers: dict[str, str] = {}

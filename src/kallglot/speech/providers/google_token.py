@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from kallglot.clock import Clock
 from kallglot.speech.remote.errors import RemoteError, unusable
 from kallglot.speech.remote.exchange import Answer, Request
 
@@ -43,18 +44,17 @@ class _Token(msgspec.Struct):
 
 
 class Tokens:
-    """``ask`` is the engine's own way to ask, ``now`` the seconds of the Unix epoch."""
+    """``ask`` is the engine's own way to ask."""
 
-    def __init__(
-        self, name: str, file: Path, ask: Callable[[Request], Awaitable[Answer]], now: Callable[[], float]
-    ) -> None:
+    def __init__(self, name: str, file: Path, ask: Callable[[Request], Awaitable[Answer]], clock: Clock) -> None:
         self._name = name
         self._file = file
         self._ask = ask
-        self._now = now
+        self._clock = clock
         self._account: Account | None = None
         self._token = ""
-        self._until = 0.0
+        self._until: float | None = None
+        """By the clock that is never put back."""
         self._renewing = asyncio.Lock()
 
     async def account(self) -> Account:
@@ -73,10 +73,11 @@ class Tokens:
     async def token(self) -> str:
         """Raises :class:`EngineError`."""
         async with self._renewing:
-            if self._now() >= self._until - SPARE_S:
+            if self._until is None or self._clock.monotonic() >= self._until - SPARE_S:
                 account = await self.account()
-                asked = self._now()
-                assertion = await asyncio.to_thread(signed, account, int(asked), self._name)
+                asked = self._clock.monotonic()
+                moment = int(self._clock.now().timestamp())
+                assertion = await asyncio.to_thread(signed, account, moment, self._name)
                 form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
                 answer = await self._ask(
                     Request(

@@ -24,11 +24,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from kallglot.clock import Clock
+from kallglot.speech import guards
 from kallglot.speech.languages import match
 from kallglot.speech.providers.livekit_codec import LivekitCodec
 from kallglot.speech.providers.livekit_plugin import Plugin, in_words, missing
 from kallglot.speech.providers.livekit_socket import PluginClient
-from kallglot.speech.remote import guards
 from kallglot.speech.remote.config import ProviderConfig
 from kallglot.speech.remote.engine import RemoteEngine, pause
 from kallglot.speech.remote.errors import RemoteError, unusable

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from kallglot.speech import guards
 from kallglot.speech.languages import english_name
 from kallglot.speech.providers.openai import LANGUAGES, OpenAIEngine
-from kallglot.speech.remote import guards
 from kallglot.speech.remote.errors import RemoteError
 from kallglot.speech.remote.exchange import Answer, Request
 from kallglot.speech.remote.translator import RemoteTranslator

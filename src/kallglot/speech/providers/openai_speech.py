@@ -13,7 +13,7 @@ from typing import Any
 from kallglot.speech.providers.openai import LANGUAGES, OpenAIEngine
 from kallglot.speech.remote.exchange import Request
 from kallglot.speech.remote.languages import by_language
-from kallglot.speech.remote.synthesizer import LONGEST_S, RemoteSynthesizer
+from kallglot.speech.remote.synthesizer import RemoteSynthesizer
 from kallglot.speech.types import Voice
 
 
@@ -33,5 +33,4 @@ class OpenAISynthesizer(OpenAIEngine, RemoteSynthesizer):
             document["speed"] = voice.speed
         if instructions := self.config.text("instructions"):
             document["instructions"] = instructions
-        most_bytes = 2 * self.sample_rate_hz * LONGEST_S
-        return Request(self.at("/audio/speech"), headers=self.headers(), document=document, most_bytes=most_bytes)
+        return Request(self.at("/audio/speech"), headers=self.headers(), document=document)

@@ -6,15 +6,16 @@ https://soniox.com/docs/api-reference/stt/websocket-api, .../stt/rt/endpoint-det
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from kallglot.speech.languages import base
-from kallglot.speech.remote.codec import Acknowledged, CodecDefaults, Flushed, Heard, Message, Opening
+from kallglot.speech.providers.pcm_stream import PcmStreamCodec, bounded, most_spoken
+from kallglot.speech.remote.codec import Acknowledged, Flushed, Heard, Message, Opening
 from kallglot.speech.remote.errors import Blame, RemoteError
+from kallglot.speech.remote.loose import decoded
 from kallglot.speech.types import Final as FinalText
 from kallglot.speech.types import Partial
 
@@ -83,22 +84,10 @@ def start_request(
             request["translation"] = {"type": "one_way", "target_language": target}
     if expected:
         request["language_hints"] = list(dict.fromkeys(expected))
-    if words := _bounded(terms):
+    if words := bounded(terms, MOST_TERMS, MOST_TERM_CHARACTERS, lambda term: len(term) + 3):
         request["context"] = {"terms": words}
     request.update(more or {})
     return msgspec.json.encode(request).decode()
-
-
-def _bounded(terms: Sequence[str]) -> list[str]:
-    taken: list[str] = []
-    characters = 0
-    for term in dict.fromkeys(term.strip() for term in terms):
-        characters += len(term) + 3
-        if characters > MOST_TERM_CHARACTERS or len(taken) == MOST_TERMS:
-            break
-        if term:
-            taken.append(term)
-    return taken
 
 
 class Token(msgspec.Struct):
@@ -121,10 +110,7 @@ class Response(msgspec.Struct):
     error_code: int | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(Response)
-
-
-class SonioxCodec(CodecDefaults):
+class SonioxCodec(PcmStreamCodec):
     """One connection. An utterance ends where the engine hears it end (the token ``<end>``) or where it was flushed
     (``<fin>``).
 
@@ -133,6 +119,7 @@ class SonioxCodec(CodecDefaults):
     """
 
     keepalive_s = 8.0
+    finalize, keep_alive, goodbye = FINALIZE, KEEP_ALIVE, END
 
     def __init__(
         self,
@@ -140,41 +127,21 @@ class SonioxCodec(CodecDefaults):
         sample_rate_hz: int,
         *,
         name: str = "soniox",
-        partials: bool = True,
-        tells_language: bool = False,
         translate_to: str | None = None,
+        **asked: bool,
     ) -> None:
-        self._name = name
-        self.sample_rate_hz = sample_rate_hz
-        self._opening = opening
-        self._partials = partials
-        self._tells_language = tells_language
+        super().__init__(opening, sample_rate_hz, name=name, **asked)
         self._target = language_code(translate_to) if translate_to else None
         self._said: list[Token] = []
         self._translated: list[str] = []
         self._awaits_tail = False
         self._last: Message = b""
 
-    def open(self) -> Opening:
-        return self._opening
-
-    def audio(self, pcm: bytes) -> Sequence[Message]:
-        return (pcm,)
-
-    def finish(self) -> Sequence[Message]:
-        return (FINALIZE,)
-
-    def keepalive(self) -> Sequence[Message]:
-        return (KEEP_ALIVE,)
-
-    def close(self) -> Sequence[Message]:
-        return (END,)
-
     def read(self, message: Message) -> Iterator[Heard]:
         if message == self._last:
             # A settled token is sent once.
             return
-        response = _DECODER.decode(message)
+        response = decoded(message, Response)
         self._last = message
         tentative: list[Token] = []
         for token in response.tokens:
@@ -258,8 +225,4 @@ def _end_ms(tokens: Sequence[Token]) -> int:
 
 
 def _language(tokens: Sequence[Token]) -> str | None:
-    letters: Counter[str] = Counter()
-    for token in tokens:
-        if token.language:
-            letters[token.language] += len(token.text)
-    return letters.most_common(1)[0][0] if letters else None
+    return most_spoken((token.language, len(token.text)) for token in tokens)

@@ -28,7 +28,9 @@ class Breaker:
         self._recent: deque[bool] = deque(maxlen=limits.window)
         self._until: float | None = None
         self._openings = 0
-        self._trying = False
+        self._times = 0
+        """It was opened."""
+        self._trial: Attempt | None = None
         self._why = ""
         self._passing = True
 
@@ -45,7 +47,7 @@ class Breaker:
     def attempt(self) -> Attempt:
         """Around one request. Raises :class:`EngineError` where none may go now."""
         state = self.state
-        if state == "open" or (state == "half-open" and self._trying):
+        if state == "open" or (state == "half-open" and self._trial is not None):
             left_s = max(0.0, (self._until or 0.0) - self._now())
             raise RemoteError(
                 f"{self._name} is not asked for now: {self._why}",
@@ -53,17 +55,21 @@ class Breaker:
                 passing=self._passing,
                 retry_after_s=left_s,
             )
-        on_trial = state == "half-open"
-        self._trying = self._trying or on_trial
-        return Attempt(self, on_trial)
+        attempt = Attempt(self, self._times)
+        if state == "half-open":
+            self._trial = attempt
+        return attempt
 
     def anyway(self) -> Attempt:
         """Around a request that goes whatever the state is; how it ends counts."""
-        return Attempt(self, False)
+        return Attempt(self, self._times)
 
-    def succeeded(self) -> None:
+    def succeeded(self, times: int) -> None:
+        """Of a request that began after so many openings: an older one says nothing about what came since."""
+        if times != self._times:
+            return
         self._row = self._openings = 0
-        self._until, self._trying = None, False
+        self._until = self._trial = None
         self._recent.append(True)
 
     def failed(self, error: EngineError) -> None:
@@ -85,9 +91,10 @@ class Breaker:
         elif self._row >= limits.failures_in_a_row or self._too_often():
             self._open(limits.open_s, error)
 
-    def settle(self) -> None:
-        """The trial ended without saying anything: another may try."""
-        self._trying = False
+    def over(self, attempt: Attempt) -> None:
+        """Another may try, where it was the trial."""
+        if self._trial is attempt:
+            self._trial = None
 
     def _too_often(self) -> bool:
         recent = self._recent
@@ -99,7 +106,7 @@ class Breaker:
         self._openings = min(self._openings + 1, 16)
         self._row = 0
         self._recent.clear()
-        self._trying = False
+        self._times += 1
         self._why, self._passing = str(error), error.passing
 
 
@@ -107,16 +114,16 @@ class Attempt:
     """One request. Well ended, or told so before, it closes the breaker; an :class:`EngineError` counts against it; who
     leaves otherwise, as by a cancellation, says nothing."""
 
-    def __init__(self, breaker: Breaker, on_trial: bool) -> None:
+    def __init__(self, breaker: Breaker, times: int) -> None:
         self._breaker = breaker
-        self._on_trial = on_trial
+        self._times = times
         self._told = False
 
     def well(self) -> None:
         """It works: known before the request is over."""
         if not self._told:
             self._told = True
-            self._breaker.succeeded()
+            self._breaker.succeeded(self._times)
 
     def __enter__(self) -> Attempt:
         return self
@@ -126,9 +133,6 @@ class Attempt:
     ) -> None:
         if error is None:
             self.well()
-        elif isinstance(error, EngineError):
-            if self._on_trial and not self._told:
-                self._breaker.settle()
+        self._breaker.over(self)
+        if isinstance(error, EngineError):
             self._breaker.failed(error)
-        elif self._on_trial and not self._told:
-            self._breaker.settle()

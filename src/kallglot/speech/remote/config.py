@@ -97,13 +97,13 @@ class ProviderConfig:
 
     name: str
     """What the operator calls it, and the engine's ``name``: ``deepgram``, ``our-vllm``."""
-    url: str | None = None
-    """None: the vendor's public address."""
+    url: str | None = field(default=None, repr=False)
+    """None: the vendor's public address. There may be a password in it, as in ``options``."""
     api_key: str | None = field(default=None, repr=False)
     model: str | None = None
     languages: tuple[str, ...] = ()
     """Restricts or declares what it serves; empty: the vendor's own list."""
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """Of the vendor: region, voice names by language, glossary ids; see the vendor's module."""
     timeout_s: float = 10.0
     budget: Budget = Budget()

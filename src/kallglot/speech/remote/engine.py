@@ -53,7 +53,8 @@ class RemoteEngine:
         self.breaker = Breaker(self.name, config.breaker, self.clock.monotonic)
         self.spending = Spending(self.name, config.budget, self.clock)
         self.sleep = sleep
-        self.http = HttpClient(self.name, config.timeouts, self.clock, self.reason, _text_or_none(config, "proxy"))
+        self.proxy = _text_or_none(config, "proxy")
+        self.http = HttpClient(self.name, config.timeouts, self.clock, self.reason, self.proxy)
 
     @property
     def healthy(self) -> bool:

@@ -65,14 +65,22 @@ def unusable(name: str, what: str) -> RemoteError:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds, of Retry-After (RFC 9110, section 10.2.3); None where it is missing or makes no sense."""
+    """Seconds, of Retry-After (RFC 9110, section 10.2.3); None where it is missing or makes no sense. A date is by the
+    server's own clock, which ``Date`` tells; ``now`` is for servers that leave that out."""
     given = headers.get("retry-after", "").strip()
+    if not given[:1].isdigit():
+        until = _moment(given)
+        return None if until is None else max(0.0, (until - (_moment(headers.get("date", "")) or now)).total_seconds())
     try:
-        seconds = float(given) if given[:1].isdigit() else (_aware(parsedate_to_datetime(given)) - now).total_seconds()
+        seconds = float(given)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def _moment(date: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(date)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -58,12 +58,21 @@ class HttpClient:
         # Importing it takes long enough to be heard in a call.
         self._aiohttp = library = await asyncio.to_thread(importlib.import_module, "aiohttp")
         timeout = library.ClientTimeout(total=None, sock_connect=self._timeouts.connect_s)
+        watch = library.TraceConfig()
+        watch.on_request_redirect.append(self._redirected)
         self._session = library.ClientSession(
             connector=library.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S, ttl_dns_cache=60),
             cookie_jar=library.DummyCookieJar(),
             timeout=timeout,
             headers={"User-Agent": USER_AGENT},
+            trace_configs=[watch],
         )
+
+    async def _redirected(self, session: Any, context: Any, redirect: Any) -> None:
+        """A WebSocket's opening cannot be told to follow none, and would take the key along to wherever it is sent."""
+        response = redirect.response
+        response.close()
+        raise of_status(self._name, response.status, {}, self._clock.now())
 
     async def close(self) -> None:
         session, self._session = self._session, None

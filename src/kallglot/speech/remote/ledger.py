@@ -216,9 +216,12 @@ class Ledger:
         return self._sent[-1].end if self._sent else self.committed
 
     def rewind(self) -> int:
-        """A new connection: what was not acknowledged waits again. How many samples of it are not kept any more."""
+        """A new connection: what was not acknowledged waits again. How many samples of it are not kept any more. It is
+        not asked about what the last one has dealt with."""
         unkept, self._unkept = self._unkept, 0
         for entry in reversed(self._sent):
+            if isinstance(entry, Mark) and entry.start <= self.committed:
+                continue
             self._waiting.appendleft(entry)
             self._waiting_marks += not isinstance(entry, Audio)
         self._waiting_audio += self._sent_audio

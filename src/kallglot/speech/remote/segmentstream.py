@@ -257,12 +257,14 @@ class SegmentStream:
     def _bound_inbox(self) -> None:
         most = self._engine.config.patience.wait_ms * self.utterances.rate // 1000
         while self._waiting > most:
-            entry = next(one for one in self._inbox if isinstance(one, bytes))
-            at = self._inbox.index(entry)
+            at, entry = next((at, one) for at, one in enumerate(self._inbox) if isinstance(one, bytes))
             samples = len(entry) // 2
             self._inbox[at] = samples
             self._waiting -= samples
             self._dropped += samples
+            if at and isinstance(before := self._inbox[at - 1], int):
+                self._inbox[at] = before + samples
+                del self._inbox[at - 1]
 
     def _bound_owed(self) -> None:
         """The one being sent stays."""

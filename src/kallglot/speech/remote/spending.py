@@ -114,7 +114,8 @@ class Spending:
 
     def _turn_day(self) -> None:
         today = self._clock.now().astimezone(UTC).date()
-        if today != self._day:
+        # Put back over midnight a clock makes no new day; one that was far ahead is not believed for ever.
+        if today > self._day or (self._day - today).days > 1:
             self._day, self._seconds, self._characters = today, 0.0, 0
 
     def _rest_of_day_s(self) -> float:

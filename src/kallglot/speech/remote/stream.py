@@ -195,6 +195,7 @@ class RemoteStream:
         if self._trouble_since is None:
             self._trouble_since = loop.time() - lost.stalled_s
         unkept = self._ledger.rewind()
+        self._settle_drains()
         dropped = self._ledger.dropped
         backoff = self._patience.backoff_s
         while True:

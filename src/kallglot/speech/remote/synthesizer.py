@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from dataclasses import replace
 from typing import ClassVar, Final
 
+from kallglot.speech import guards
 from kallglot.speech.languages import match
-from kallglot.speech.remote import guards
-from kallglot.speech.remote.audio import Decoder, RawAudio
+from kallglot.speech.remote.audio import LONGEST_HEAD, Decoder, RawAudio
 from kallglot.speech.remote.engine import RemoteEngine
 from kallglot.speech.remote.errors import RemoteError, unusable
 from kallglot.speech.remote.exchange import Request
@@ -41,7 +42,8 @@ class RemoteSynthesizer(RemoteEngine):
 
     @abstractmethod
     def request(self, text: str, language: str, voice: Voice) -> Request:
-        """Raises :class:`EngineError` for what the vendor cannot be asked. ``most_bytes`` is set by the base."""
+        """Raises :class:`EngineError` for what the vendor cannot be asked. ``most_bytes`` need only be set where the
+        answer may be larger than the sound in it."""
 
     def wire(self) -> Decoder:
         """A new reader of one answer."""
@@ -55,7 +57,9 @@ class RemoteSynthesizer(RemoteEngine):
         decoder = self.wire()
         left = LONGEST_S * self.sample_rate_hz * 2
         spoken = False
-        async with self.stream(self.request(text, language, voice)) as pieces:
+        request = self.request(text, language, voice)
+        request = replace(request, most_bytes=max(request.most_bytes, left + LONGEST_HEAD))
+        async with self.stream(request) as pieces:
             kind = pieces.headers.get("content-type", "")
             if isinstance(decoder, RawAudio) and kind.startswith(("text/", "application/json")):
                 raise unusable(self.name, "the answer is text, no sound")

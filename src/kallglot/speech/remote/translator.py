@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from kallglot.speech.remote import guards
+from kallglot.speech import guards
 from kallglot.speech.remote.engine import RemoteEngine
 from kallglot.speech.remote.errors import RemoteError, unusable
 from kallglot.speech.remote.exchange import Answer, Request

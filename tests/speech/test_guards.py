@@ -1,6 +1,6 @@
 import pytest
 
-from kallglot.speech.remote.guards import trouble, unwrapped
+from kallglot.speech.guards import trouble, unwrapped
 
 
 @pytest.mark.parametrize(
