@@ -31,7 +31,15 @@ LOOK_S: Final = 0.5
 """Between looks at whether an engine has stalled, or the preferred one is back."""
 WAITS_S: Final = (0.5, 1.0, 2.0, 4.0)
 """Between rounds in which no engine could be opened; the last again and again."""
-MOST_TOLD_MS: Final = 15_000
+SETTLED_S: Final = 10.0
+"""An engine that lasted so long did not fail over what the one before it failed over."""
+BACK_S: Final = 10.0
+"""After a preferred engine could not be gone back to, doubled each time up to the longest."""
+LONGEST_BACK_S: Final = 60.0
+DRAIN_S: Final = 4.0
+"""While all is waited for, of an engine that says nothing and whose backlog does not get less: half of what a session
+waits at its end, so that the next has the other half."""
+MOST_TOLD_MS: Final = 8_000
 """Of a backlog that waits for any engine at all: more would keep the caller's line from being read."""
 
 
@@ -83,15 +91,23 @@ class FailoverStream:
         self._options = options
         self._on_event = on_event
         self._now = now
-        alone = len(engines) == 1
-        self._relay = Relay(options.sample_rate_hz, keeps=not alone or _far(engines[0]))
-        self._looks = not alone
+        self._alone = len(engines) == 1
+        self._looks = not self._alone or _far(engines[0])
+        self._relay = Relay(options.sample_rate_hz, keeps=self._looks)
         self._line: _Line | None = None
         self._changed = asyncio.Event()
         self._suspect: Recognizer | None = None
         self._work: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._taken_at = 0.0
+        self._fruitless = 0
+        """Engines, one after another, that were lost before they had told anything."""
+        self._back_at = 0.0
+        self._back_s = BACK_S
+        self._drains = 0
+        self._progress: tuple[float, int] | None = None
+        """While it is drained: since when the backlog has not got less than that."""
         self._dropped_ms = 0
         self._closed = False
 
@@ -128,6 +144,13 @@ class FailoverStream:
             self._do(self._line, _finish)
 
     async def drain(self) -> None:
+        self._drains += 1
+        try:
+            await self._drain()
+        finally:
+            self._drains -= 1
+
+    async def _drain(self) -> None:
         while not self._closed:
             line = self._line
             self._changed.clear()
@@ -221,6 +244,7 @@ class FailoverStream:
     def _take(self, line: _Line, *, failure: bool = False, trial: bool = False) -> None:
         again, events = self._relay.adopt(line.engine.name, self._now(), failure=failure, trial=trial)
         self._line = line
+        self._taken_at, self._progress = self._now(), None
         self._changed.set()
         for event in events:
             self._tell(event)
@@ -250,6 +274,7 @@ class FailoverStream:
             return
         if line is not self._line or self._closed:
             return
+        self._fruitless = 0
         for one in self._relay.tell(event, self._now()):
             self._tell(one)
         if isinstance(event, FinalText):
@@ -275,6 +300,8 @@ class FailoverStream:
             self._suspect = line.engine
         else:
             self._failed(line.engine, error)
+        lasted_s = self._now() - self._taken_at
+        self._fruitless = 0 if lasted_s > SETTLED_S else self._fruitless + 1
         self._drop(line, deaf=deaf)
         self._begin(self._replace(line.engine))
 
@@ -286,6 +313,9 @@ class FailoverStream:
 
     async def _replace(self, lost: Recognizer) -> None:
         waits = iter(WAITS_S)
+        if (rounds := self._fruitless - len(self._engines)) > 0:
+            # All of them open, and fall over what they are given.
+            await asyncio.sleep(WAITS_S[min(rounds, len(WAITS_S)) - 1])
         while not self._closed:
             found = await self._first_that_opens(lost)
             if not isinstance(found, EngineError):
@@ -297,7 +327,11 @@ class FailoverStream:
         """To one that is preferred, unless somebody has begun to speak meanwhile."""
         line = await self._opened(engine)
         if line.failed is not None:
+            # Also where that says nothing of the engine, as when this caller's language is refused.
+            self._back_at = self._now() + min(max(self._back_s, line.failed.retry_after_s or 0.0), LONGEST_BACK_S)
+            self._back_s = min(self._back_s * 2, LONGEST_BACK_S)
             return
+        self._back_s = BACK_S
         current = self._line
         if current is None or self._closed or not self._relay.between:
             self._let_go(line)
@@ -327,16 +361,26 @@ class FailoverStream:
         now, backlog_ms = self._now(), line.stream.backlog_ms
         for event in self._relay.no_speech(now, backlog_ms):
             self._tell(event)
-        why = self._relay.stalled(now, backlog_ms)
+        why = None if self._alone else self._relay.stalled(now, backlog_ms) or self._unfinished(now, backlog_ms)
         if why is not None:
             self._lose(line, EngineError(f"{line.engine.name}: {why}"), deaf=self._relay.deaf(now))
             return
         self._relay.settled(backlog_ms)
-        if self._relay.between and self._work is None:
+        if self._relay.between and self._work is None and now >= self._back_at:
             better = self._engines[: self._engines.index(line.engine)]
             back = next((engine for engine in better if self._ready(engine)), None)
             if back is not None:
                 self._begin(self._go_back(back))
+
+    def _unfinished(self, now: float, backlog_ms: int) -> str | None:
+        """Why it is to be replaced at the end of a call, where no more audio shows what it does not hear."""
+        if not self._drains:
+            self._progress = None
+        elif self._progress is None or backlog_ms < self._progress[1]:
+            self._progress = now, backlog_ms
+        elif now - max(self._progress[0], self._relay.heard_at) > DRAIN_S:
+            return "it does not finish what it was given"
+        return None
 
     def _let_go(self, line: _Line) -> None:
         if line.stream is None:
