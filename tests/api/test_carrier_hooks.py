@@ -441,6 +441,20 @@ async def test_a_policy_that_no_engine_serves_any_more(api: Api, monkeypatch: py
     assert await refused(api, through) == "rejected"
 
 
+async def test_a_call_is_served_by_the_engines_of_its_number(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = {"recognition": {"de": ["local", "scripted"]}, "synthesis": {"en": ["scripted"]}}
+    through = await ready(api, policy=PAIR | {"engines": engines})
+    streamed(await asked(api, f"/v1/carriers/twilio/{through}/voice", INCOMING))
+    (of,) = await sessions(api)
+    assert of["engines"] == engines
+    # One that is taken away is not missed, as long as there is another in its place.
+    monkeypatch.setattr(api.registry, "names", lambda kind: [] if kind == "recognition" else ["scripted"])
+    streamed(await asked(api, f"/v1/carriers/twilio/{through}/voice", INCOMING | {"CallSid": "CA2"}))
+    assert [one["engines"]["recognition"] for one in await sessions(api)] == [{"de": ["local"]}, engines["recognition"]]
+    monkeypatch.setattr(api.registry, "names", lambda kind: [])
+    assert await refused(api, through, CallSid="CA3") == "rejected"
+
+
 async def test_no_credits(api: Api) -> None:
     key = await api.tenant(credits=1)
     through = await ready(api, key=key)

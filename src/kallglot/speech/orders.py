@@ -7,7 +7,7 @@ same in the operator's file, in an organisation's policy and in a session. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from kallglot.speech.languages import base
@@ -86,6 +86,16 @@ def _narrower(one: str, other: str) -> str | None:
         if wide.lower() in _options(narrow):
             return narrow
     return None
+
+
+def without(orders: Orders, gone: Callable[[ChosenKind, str], bool]) -> dict[str, dict[str, list[str]]]:
+    """Without the names that are ``gone``, where an order has others; an order of nothing else stays as it is: what it
+    kept from being asked is not to be asked in its place."""
+    return {
+        kind: {key: [name for name in some if not gone(kind, name)] or list(some) for key, some in orders[kind].items()}
+        for kind in KINDS
+        if orders.get(kind)
+    }
 
 
 def names(orders: Orders | None) -> list[tuple[ChosenKind, str, int, str]]:
