@@ -104,6 +104,10 @@ async def test_an_engine_that_answers_nobody_is_down() -> None:
     state = {(one.kind, one.name): one for one in seen.status()}
     assert state["recognition", "near"].down == "no room"
     assert state["recognition", "far"].down is None
+    assert (seen.given_up["recognition", "near"], seen.replaced["recognition", "near"]) == (2, 2)
+    # Nobody knows what it is like by now.
+    clock.now += 600
+    assert {one.down for one in seen.status()} == {None}
     near.healthy = False
     assert {one.down for one in made.status() if one.name == "near" and one.kind == "recognition"} == {
         "it does not answer"

@@ -87,6 +87,7 @@ async def test_an_engine_that_gives_up_in_mid_utterance_costs_no_word(call: Call
     assert finals[1].given == ((B, 1000),)
     assert [one for one in call.told if isinstance(one, Restarted)] == [Restarted(0)]
     assert first.stream.closed
+    assert call.rests.given_up == call.rests.replaced == {("recognition", A): 1}
 
 
 async def test_what_a_lost_engine_still_says_is_not_told_again(call: Call) -> None:

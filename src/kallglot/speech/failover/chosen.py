@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar, cast
 
 from kallglot.speech.failover.recognizer import FailoverRecognizer
-from kallglot.speech.failover.rests import Rests
+from kallglot.speech.failover.rests import Key, Rests
 from kallglot.speech.failover.synthesizer import FailoverSynthesizer
 from kallglot.speech.failover.translator import FailoverTranslator
 from kallglot.speech.orders import Orders
@@ -46,6 +46,14 @@ class Failover:
 
     def chosen(self, orders: Orders | None) -> ChosenEngines:
         return ChosenEngines(self, self._source, orders)
+
+    @property
+    def given_up(self) -> Mapping[Key, int]:
+        return self._rests.given_up
+
+    @property
+    def replaced(self) -> Mapping[Key, int]:
+        return self._rests.replaced
 
     def health(self, status: Sequence[EngineStatus]) -> list[EngineStatus]:
         """With what was noticed here: an engine that answers nobody is down, whatever it says itself."""
@@ -92,6 +100,16 @@ class EnginesSeen:
 
     def status(self) -> list[EngineStatus]:
         return self._failover.health(self._registry.status())
+
+    @property
+    def given_up(self) -> Mapping[Key, int]:
+        """Streams and texts of which an engine failed, stalled or took too long."""
+        return self._failover.given_up
+
+    @property
+    def replaced(self) -> Mapping[Key, int]:
+        """Of these, what another engine took over."""
+        return self._failover.replaced
 
 
 class ChosenEngines:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from kallglot.speech.failover.relay import Relay
-from kallglot.speech.failover.rests import Rests
+from kallglot.speech.failover.rests import Key, Rests
 from kallglot.speech.types import (
     EngineError,
     Failed,
@@ -210,9 +210,10 @@ class FailoverStream:
         """Of those that are well, in order; then of the others, the one that was just lost last."""
         order = sorted(self._engines, key=lambda engine: (not self._ready(engine), engine is lost))
         error: EngineError | None = None
-        for engine in order:
+        for n, engine in enumerate(order):
             line = await self._opened(engine)
             if line.failed is None:
+                self._rests.replaced.update(map(_key, order[:n]))
                 return line
             error = line.failed
         return error or EngineError("there is no engine")
@@ -283,6 +284,7 @@ class FailoverStream:
             if self._suspect is not None and self._suspect is not line.engine:
                 # Somebody heard what it did not.
                 self._failed(self._suspect, EngineError(f"{self._suspect.name} said nothing of what it was given"))
+                self._rests.replaced[_key(self._suspect)] += 1
             self._suspect = None
 
     def _tell(self, event: RecognizerEvent) -> None:
@@ -319,6 +321,8 @@ class FailoverStream:
         while not self._closed:
             found = await self._first_that_opens(lost)
             if not isinstance(found, EngineError):
+                if found.engine is not lost and lost is not self._suspect:
+                    self._rests.replaced[_key(lost)] += 1
                 self._take(found, failure=True)
                 return
             await asyncio.sleep(next(waits, WAITS_S[-1]))
@@ -400,7 +404,7 @@ async def _closed(stream: RecognizerStream) -> None:
         log.warning("a recogniser's stream could not be closed: %s", type(error).__name__)
 
 
-def _key(engine: Recognizer) -> tuple[str, str]:
+def _key(engine: Recognizer) -> Key:
     return "recognition", engine.name
 
 

@@ -218,7 +218,11 @@ class Relay:
         pushed_ms = self._ms(self._pushed)
         if self._stopped is not None:
             since, at = self._stopped
-            if self._open and now - max(since, self.heard_at) > FINAL_S and backlog_ms >= max(1, self._ms(self._end - at)):
+            if (
+                self._open
+                and now - max(since, self.heard_at) > FINAL_S
+                and backlog_ms >= max(1, self._ms(self._end - at))
+            ):
                 return "it does not say what an utterance was"
         elif self._open:
             patience = STALL_S if self._partials else SILENT_STALL_S
