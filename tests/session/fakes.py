@@ -172,6 +172,9 @@ class FakeEngines:
     def translator(self, source: str, target: str) -> Translator | None:
         return self.translating
 
+    def translation_chosen(self, source: str, target: str) -> bool:
+        return False
+
     def synthesizer(self, language: str) -> Synthesizer | None:
         return self.speaking
 

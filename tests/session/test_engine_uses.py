@@ -12,6 +12,7 @@ from kallglot.session.live import LiveSession
 from kallglot.session.switchboard import Limits, Switchboard
 from kallglot.speech.counted import CountedEngines
 from kallglot.speech.failover.chosen import Failover
+from kallglot.speech.orders import wanted
 from kallglot.speech.types import EngineError, Failed, Final, Partial, SpeechStarted
 from kallglot.speech.used import EngineUse
 
@@ -36,6 +37,9 @@ class Source:
 
     def translators(self, source: str, target: str, orders: Any = None) -> Any:
         return [self._call.engines.translating]
+
+    def translation_chosen(self, source: str, target: str, orders: Any = None) -> bool:
+        return wanted(orders, "translation", source, target) is not None
 
     def synthesizers(self, language: str, orders: Any = None) -> Any:
         return [self._call.engines.speaking]

@@ -18,7 +18,6 @@ from kallglot.session.interpreter import Interpreter, Surroundings, Utterance
 from kallglot.session.model import Participant, Session
 from kallglot.session.ports import Engines
 from kallglot.speech.languages import english_name
-from kallglot.speech.orders import wanted
 from kallglot.speech.terms import Terms
 from kallglot.speech.types import (
     Detection,
@@ -195,12 +194,12 @@ class Speaker:
         return self._shows_partials or bool(self._around.plan(None).captions)
 
     def _translate_to(self, language: str | None) -> str | None:
-        """The one language that a recogniser may translate to in the same stream, instead of a translator that was not
-        chosen."""
+        """The one language that a recogniser may translate to in the same stream, where nobody has chosen a
+        translator."""
         captions = self._around.plan(None).captions
         if language is None or len(captions) != 1 or self._session.translation.get("glossary"):
             return None
-        return captions[0] if wanted(self._session.engines, "translation", language, captions[0]) is None else None
+        return None if self._engines.translation_chosen(language, captions[0]) else captions[0]
 
     def _serves(self, recognizer: Recognizer | None) -> bool:
         """Whether the ear hears with this one already, whatever the language."""

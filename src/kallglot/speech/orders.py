@@ -55,8 +55,8 @@ def wanted(orders: Orders | None, kind: ChosenKind, *languages: str | None) -> S
 
 def over(first: Orders | None, second: Orders | None) -> dict[str, dict[str, list[str]]] | None:
     """Both as one, where ``first`` says what holds: what ``second`` says of a language that ``first`` has an order for
-    is left out. A pair that both mean, as ``*>en`` and ``de>*`` do, gets a key of its own; what ``second`` says is left out
-    too where that would need too many of them. None where neither says anything."""
+    is left out. A pair that both mean, as ``*>en`` and ``de>*`` do, gets a key of its own; what ``second`` says is left
+    out too where that would need too many of them. None where neither says anything."""
     merged: dict[str, dict[str, list[str]]] = {}
     for kind in KINDS:
         mine = {key: list(names) for key, names in ((first or {}).get(kind) or {}).items()}

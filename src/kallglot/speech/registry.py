@@ -155,6 +155,10 @@ class EngineRegistry:
         usable = [one for one in self._translators if self._usable(one) and _pair_of(source, target, one.pairs)]
         return self._ordered("translation", usable, (source, target), orders)
 
+    def translation_chosen(self, source: str, target: str, orders: Orders | None = None) -> bool:
+        """Whether ``orders`` or those of the installation say who translates this."""
+        return self._wanted("translation", (source, target), orders) is not None
+
     def synthesizers(self, language: str, orders: Orders | None = None) -> list[ManagedSynthesizer]:
         usable = [one for one in self._synthesizers if self._usable(one) and match(language, one.languages)]
         return self._ordered("synthesis", usable, (language,), orders)
@@ -254,15 +258,17 @@ class EngineRegistry:
     ) -> list[Named]:
         local = [one for one in usable if one.name not in self._remote]
         far = [one for one in usable if one.name in self._remote]
-        order = wanted(orders, kind, *languages)
-        if order is None:
-            order = wanted(self._orders, kind, *languages)
+        order = self._wanted(kind, languages, orders)
         if order is None:
             return [*local, *far]
         found: list[Named] = []
         for name in order:
             found += local if name == LOCAL else [one for one in usable if one.name == name]
         return list({id(one): one for one in found}.values())
+
+    def _wanted(self, kind: ChosenKind, languages: Sequence[str | None], orders: Orders | None) -> Sequence[str] | None:
+        own = wanted(orders, kind, *languages)
+        return wanted(self._orders, kind, *languages) if own is None else own
 
     def _missing_recognition(self, languages: Sequence[str], orders: Orders | None = None) -> str:
         for language in languages:

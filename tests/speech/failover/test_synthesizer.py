@@ -60,11 +60,13 @@ async def test_a_sentence_that_breaks_off_is_spoken_again_from_its_start() -> No
     assert first.closed == 2
 
 
-async def test_one_that_speaks_nothing_has_failed() -> None:
-    class Mute(Mouth):
-        async def synthesize(self, text: str, language: str, voice: Voice) -> AsyncIterator[bytes]:
-            yield b""
+class Mute(Mouth):
+    async def synthesize(self, text: str, language: str, voice: Voice) -> AsyncIterator[bytes]:
+        self.asked.append((text, voice))
+        yield b""
 
+
+async def test_one_that_speaks_nothing_has_failed() -> None:
     rests = Rests(Clock())
     one = FailoverSynthesizer([Mute("a"), Mouth("b", level=2000)], rests)
     assert await spoken(one, "Hello again.") == [(2000, 200)]

@@ -26,6 +26,8 @@ class Source(Protocol):
 
     def translators(self, source: str, target: str, orders: Orders | None) -> Sequence[Translator]: ...
 
+    def translation_chosen(self, source: str, target: str, orders: Orders | None) -> bool: ...
+
     def synthesizers(self, language: str, orders: Orders | None) -> Sequence[Synthesizer]: ...
 
     def detector(self) -> LanguageDetector | None: ...
@@ -141,6 +143,9 @@ class ChosenEngines:
 
     def translator(self, source: str, target: str) -> Translator | None:
         return self._failover.translator(self._source.translators(source, target, self._orders))
+
+    def translation_chosen(self, source: str, target: str) -> bool:
+        return self._source.translation_chosen(source, target, self._orders)
 
     def synthesizer(self, language: str) -> Synthesizer | None:
         return self._failover.synthesizer(self._source.synthesizers(language, self._orders))
