@@ -58,8 +58,11 @@ class SessionJournal(Protocol):
 
     async def ending(self, session_id: str) -> None: ...
 
-    async def ended(self, session_id: str, at: datetime, reason: EndReason, usage: Usage) -> Session | None:
-        """Ends the session if it has not ended; the stored session either way, None if there is none."""
+    async def ended(
+        self, session_id: str, at: datetime, reason: EndReason, usage: Usage, besides: Sequence[EngineUse] = ()
+    ) -> Session | None:
+        """Ends the session if it has not ended; the stored session either way, None if there is none. ``besides``:
+        what engines did that no turn tells of."""
         ...
 
     async def overdue(self, now: datetime, limit: int = 100) -> list[Session]:

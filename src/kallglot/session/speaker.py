@@ -30,7 +30,7 @@ from kallglot.speech.types import (
     SpeechStopped,
 )
 from kallglot.speech.types import Final as FinalText
-from kallglot.speech.used import Heard
+from kallglot.speech.used import Heard, Meter, metering
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class Listening:
     redacted: Callable[[str, str, str | None, int], str | None]
     """A text that is still going on, as it may be shown: participant, text, language, where it begins. None where that
     takes too long to tell."""
+    besides: Meter
+    """What engines did that no turn tells of."""
 
 
 class Speaker:
@@ -161,6 +163,11 @@ class Speaker:
             await self._ear.close()
             self._ear = None
 
+    @property
+    def untold(self) -> tuple[tuple[str, int], ...]:
+        """Engines, and how many milliseconds of audio they were given of which no turn has come."""
+        return self._given + (() if self._ear is None else self._ear.untold)
+
     # The ear
 
     def _listen(self) -> Ear | None:
@@ -170,7 +177,7 @@ class Speaker:
             self._deaf = True
             self._warn_unheard(participant.language)
             return None
-        with logs.of_session(self._session.id):
+        with logs.of_session(self._session.id), metering(self._session_side.besides):
             self._ear = self._new_ear(recognizer)
         return self._ear
 

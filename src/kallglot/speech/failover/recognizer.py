@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from kallglot.speech import used
 from kallglot.speech.failover.relay import Relay
 from kallglot.speech.failover.rests import Key, Rests
 from kallglot.speech.types import (
@@ -110,6 +111,7 @@ class FailoverStream:
         """While it is drained: since when the backlog has not got less than that."""
         self._dropped_ms = 0
         self._closed = False
+        self._meter = used.current()
 
     async def open(self) -> None:
         """Raises :class:`EngineError` where no engine can be opened."""
@@ -172,6 +174,9 @@ class FailoverStream:
     async def close(self) -> None:
         if self._closed:
             return
+        if self._meter is not None:
+            for name, ms in self.untold:
+                self._meter.add("recognition", name, self._options.language, audio_ms=ms)
         self._closed = True
         self._changed.set()
         if self._timer is not None:
@@ -195,6 +200,12 @@ class FailoverStream:
     def dropped_ms(self) -> int:
         now = self._line.stream.dropped_ms if self._line is not None and self._line.stream is not None else 0
         return self._dropped_ms + now + self._relay.dropped_ms
+
+    @property
+    def untold(self) -> tuple[tuple[str, int], ...]:
+        """Engines, and how many milliseconds of audio they were given that no final has told of; none of a stream that
+        is closed."""
+        return () if self._closed else self._relay.untold
 
     @property
     def engine(self) -> str | None:

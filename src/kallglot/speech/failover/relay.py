@@ -173,8 +173,7 @@ class Relay:
     def _final(self, event: Final) -> list[RecognizerEvent]:
         end_ms = min(self._at(event.end_ms), self._ms(self._end))
         start_ms = min(self._begins(self._at(event.start_ms)), end_ms)
-        given = [(name, self._ms(samples)) for name, samples in self._given if samples]
-        given.append((self._engine, self._ms(self._sent)))
+        given = self.untold
         self._given, self._sent = [], 0
         fields = (event.text, start_ms, end_ms, event.confidence, event.language, event.translation)
         self._resume_ms = self._resumed = None
@@ -183,7 +182,7 @@ class Relay:
             # Nothing of the next one was told yet.
             self._open, self._stopped = False, None
             told += self._ended(end_ms)
-        told.append(Heard(*fields, given=tuple(given)))
+        told.append(Heard(*fields, given=given))
         self._said_until = max(self._said_until, end_ms)
         self._commit(end_ms * self._rate // 1000)
         return told
@@ -202,6 +201,12 @@ class Relay:
     def between(self) -> bool:
         """Nobody is in the middle of an utterance, as far as it was told."""
         return not self._open and self._resume_ms is None
+
+    @property
+    def untold(self) -> tuple[tuple[str, int], ...]:
+        """Engines, and how many milliseconds of audio they were given since the last final."""
+        given = [(name, self._ms(samples)) for name, samples in self._given if samples]
+        return (*given, (self._engine, self._ms(self._sent))) if self._engine else tuple(given)
 
     @property
     def kept_ms(self) -> int:
