@@ -316,6 +316,9 @@ class OneEngine:
     def translators(self, source: str, target: str, orders: Any = None) -> Any:
         return [self.engine]
 
+    def translation_chosen(self, source: str, target: str, orders: Any = None) -> bool:
+        return False
+
     def synthesizers(self, language: str, orders: Any = None) -> Any:
         return []
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.api.calling import connection, get, kept
+from tests.api.calling import PAIR, connection, get, kept
 from tests.api.conftest import Api
 from tests.api.signing import (
     INCOMING,
@@ -55,6 +55,20 @@ async def test_a_policy_that_no_engine_serves_any_more(api: Api, monkeypatch: py
     through = await ready(api)
     monkeypatch.setattr(api.registry, "missing_for", lambda *_: "The model is gone.")
     assert await refused(api, through) == "rejected"
+
+
+async def test_a_call_is_served_by_the_engines_of_its_number(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = {"recognition": {"de": ["local", "scripted"]}, "synthesis": {"en": ["scripted"]}}
+    through = await ready(api, policy=PAIR | {"engines": engines})
+    streamed(await asked(api, f"/v1/carriers/twilio/{through}/voice", INCOMING))
+    (of,) = await sessions(api)
+    assert of["engines"] == engines
+    # One that is taken away is not missed, as long as there is another in its place.
+    monkeypatch.setattr(api.registry, "names", lambda kind: [] if kind == "recognition" else ["scripted"])
+    streamed(await asked(api, f"/v1/carriers/twilio/{through}/voice", INCOMING | {"CallSid": "CA2"}))
+    assert [one["engines"]["recognition"] for one in await sessions(api)] == [{"de": ["local"]}, engines["recognition"]]
+    monkeypatch.setattr(api.registry, "names", lambda kind: [])
+    assert await refused(api, through, CallSid="CA3") == "rejected"
 
 
 async def test_no_credits(api: Api) -> None:

@@ -82,6 +82,7 @@ EVERYTHING = PAIR | {
     "recording": {"enabled": True, "channels": "mono"},
     "transcription": {"terms": ["Kallglot"]},
     "translation": {"glossary": [{"source": "a", "target": "b"}], "original_audio": "duck"},
+    "engines": {"recognition": {"de": ["scripted", "local"]}},
     "metadata": {"queue": "sales"},
 }
 
@@ -120,6 +121,17 @@ async def test_a_policy_is_kept_as_a_session_takes_it(api: Api) -> None:
         ({"policy": PAIR | {"webhook_url": "https://example.com/c"}}, "conflicting_fields", "policy"),
         ({"policy": {"webhook_url": "http://example.com/c"}}, "invalid_field_value", "policy.webhook_url"),
         ({"policy": PAIR | {"routing": {"type": "sip"}}}, "unknown_field", "policy.routing"),
+        (
+            {"policy": PAIR | {"engines": {"recognition": {"de": ["local", "deepgram"]}}}},
+            "invalid_field_value",
+            "policy.engines.recognition.de.1",
+        ),
+        (
+            {"policy": PAIR | {"engines": {"synthesis": {"de": []}}}},
+            "invalid_field_value",
+            "policy.engines.synthesis.de",
+        ),
+        ({"policy": PAIR | {"engines": {"analysis": {}}}}, "unknown_field", "policy.engines.analysis"),
     ],
 )
 async def test_numbers_that_cannot_be(api: Api, change: dict[str, Any], code: str, param: str) -> None:
@@ -149,6 +161,16 @@ async def test_changes_that_cannot_be(api: Api, body: dict[str, Any]) -> None:
 async def test_a_webhook_may_come_with_fields_that_are_null(api: Api) -> None:
     policy = {"mode": None, "source_language": None, "webhook_url": "https://example.com/calls"}
     assert (await made(api, await connection(api), policy=policy))["policy"] == policy
+
+
+async def test_a_policy_goes_with_the_engines_of_the_organization(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    through = await connection(api)
+    chosen: list[Any] = []
+    monkeypatch.setattr(api.registry, "missing_for", lambda *given: chosen.append(given[2]))
+    of_organization = {"recognition": {"de": ["scripted"]}}
+    await api.call("PATCH", "/v1/organization", {"engines": of_organization})
+    await made(api, through, policy=PAIR | {"engines": {"translation": {"*": ["local"]}}})
+    assert chosen == [{**of_organization, "translation": {"*": ["local"]}}]
 
 
 async def test_a_number_belongs_to_one_organization(api: Api) -> None:

@@ -172,6 +172,9 @@ class FakeEngines:
     def translator(self, source: str, target: str) -> Translator | None:
         return self.translating
 
+    def translation_chosen(self, source: str, target: str) -> bool:
+        return False
+
     def synthesizer(self, language: str) -> Synthesizer | None:
         return self.speaking
 
@@ -226,7 +229,10 @@ class FakeJournal:
     async def ending(self, session_id: str) -> None:
         self._change(session_id, status="ending")
 
-    async def ended(self, session_id: str, at: datetime, reason: EndReason, usage: Usage) -> Session | None:
+    async def ended(
+        self, session_id: str, at: datetime, reason: EndReason, usage: Usage, besides: Sequence[EngineUse] = ()
+    ) -> Session | None:
+        self.besides = tuple(besides)
         self._change(session_id, status="ended", ended_at=at, end_reason=reason, usage=usage, deadline_at=None)
         return self.sessions[session_id]
 

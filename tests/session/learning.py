@@ -38,6 +38,7 @@ class Swayed:
         self._told = told
         self._look = look
         self.translator = engines.translator
+        self.translation_chosen = engines.translation_chosen
         self.synthesizer = engines.synthesizer
 
     def recognizer(self, language: str | None) -> Recognizer | None:

@@ -170,3 +170,44 @@ def test_a_start_that_moves_by_a_millisecond_is_the_same_utterance() -> None:
     clauses = Clauses()
     made = [clauses.partial(text, stable, 100 + n % 3, now)[0] for n, (text, stable, now) in enumerate(grown(SENTENCE))]
     assert [one.text for one in made if one] == ["I would like to change my order,"]
+
+
+LONG = "I would like to change my order, because the blue one came broken, and the box was open when I got it."
+
+
+def _said_until(clauses: Clauses, words: int) -> list[str]:
+    """The words that were committed of so many of ``LONG``, at 300 ms each."""
+    text, said = LONG.split()[:words], list[str]()
+    for count in range(1, words + 1):
+        segment, _ = clauses.partial(" ".join(text[:count]), "", 0, count * 300)
+        said += segment.text.split() if segment else []
+    return said
+
+
+def test_another_engine_may_divide_an_utterance_elsewhere() -> None:
+    clauses = Clauses()
+    said = _said_until(clauses, 20)
+    assert len(said) > 7
+    # The engine is lost; the one that hears it all again finds a pause after the sixth word.
+    words = LONG.split()
+    shown = clauses.partial(" ".join(words[:4]), "", 0, 6100)[1]
+    assert shown.text == ""
+    assert isinstance(clauses.final(" ".join(words[:6]), 0, 1800), Tentative)
+    assert clauses.partial(" ".join(words[6:9]), "", 3100, 6200)[1].text == ""
+    final = clauses.final(" ".join(words[6:]), 3100, 6600)
+    assert isinstance(final, Segment)
+    assert said + final.text.split() == words
+    # And what comes then is somebody going on.
+    after = clauses.final(" ".join(words[6:]), 7000, 9000)
+    assert isinstance(after, Segment)
+    assert after.text.split() == words[6:]
+
+
+def test_another_engine_may_hear_an_utterance_begin_later() -> None:
+    clauses = Clauses()
+    said = _said_until(clauses, 20)
+    words = LONG.split()
+    clauses.partial(" ".join(words[3:20]), "", 1600, 6100)
+    final = clauses.final(" ".join(words[3:]), 1600, 6600)
+    assert isinstance(final, Segment)
+    assert said + final.text.split() == words

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from tests.session.calls import Call
 from tests.session.fakes import AGENT, CUSTOMER, FakeLeg, FakeRecognizer, a_session, settle
+from tests.waiting import until
 
 from kallglot.session.live import LiveSession
 from kallglot.session.switchboard import Limits, Switchboard
 from kallglot.speech.counted import CountedEngines
 from kallglot.speech.failover.chosen import Failover
+from kallglot.speech.orders import wanted
 from kallglot.speech.types import EngineError, Failed, Final, Partial, SpeechStarted
 from kallglot.speech.used import EngineUse
 
@@ -37,6 +39,9 @@ class Source:
 
     def translators(self, source: str, target: str, orders: Any = None) -> Any:
         return [self._call.engines.translating]
+
+    def translation_chosen(self, source: str, target: str, orders: Any = None) -> bool:
+        return wanted(orders, "translation", source, target) is not None
 
     def synthesizers(self, language: str, orders: Any = None) -> Any:
         return [self._call.engines.speaking]
@@ -216,4 +221,38 @@ async def test_what_cannot_be_stored_is_stored_later() -> None:
     assert len(call.journal.kept[0].engines) == 2
     await call.play(live, 1.2)
     assert len(call.journal.kept[0].engines) == 3
+    await call.board.close()
+
+
+async def test_audio_of_which_no_turn_comes_counts_when_the_session_ends() -> None:
+    call, source, live, customer, _ = await begun()
+    await hear(call, live, customer)
+    source.first.streams[0].utter("guten Tag", 0, 900)
+    await hear(call, live, customer)
+    source.first.streams[0].on_event(Failed("gone"))
+    await settle()
+    await hear(call, live, customer)
+    await call.board.end(call.stored, "completed")
+    (turn,) = call.journal.kept
+    assert [use.audio_ms for use in turn.engines if use.kind == "recognition"] == [1000]
+    # From the last final on, the second heard it again.
+    assert call.journal.besides == (
+        EngineUse("recognition", "first", "de", audio_ms=1000),
+        EngineUse("recognition", "second", "de", audio_ms=2100),
+    )
+    await call.board.close()
+
+
+async def test_it_counts_once_where_the_legs_had_left_before() -> None:
+    call, _, live, customer, agent = await begun()
+    await hear(call, live, customer)
+    for leg in (customer, agent):
+        await call.board.disconnect(live, leg)
+    await until(lambda: call.board.live_sessions == 0)
+    live, (customer,) = await call.joined(CUSTOMER)
+    await hear(call, live, customer, 25)
+    await call.board.end(call.stored, "completed")
+    assert sum(use.audio_ms for use in call.journal.besides) == 1500
+    await call.board.end(call.stored, "completed")
+    assert call.board._besides == {}
     await call.board.close()

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kallglot.speech.orders import Orders, names, over, wanted, wrong_key
 
@@ -45,6 +47,24 @@ def test_a_session_goes_over_its_organisation() -> None:
     assert over({"recognition": {"*": ["c"]}}, organisation)["recognition"] == {"*": ["c"]}  # type: ignore[index]
     merged = over({"translation": {"*>en": ["c"]}}, {"translation": {"de>en": ["a"], "de>fr": ["b"]}})
     assert merged == {"translation": {"de>fr": ["b"], "*>en": ["c"]}}
+
+
+SOURCES = ("*", "de", "de-AT", "fr")
+KEYS = [f"{source}>{target}" for source in SOURCES for target in ("*", "en", "en-GB")] + ["*"]
+SOME = st.dictionaries(st.sampled_from(KEYS), st.sampled_from([["a"], ["b"], ["c"]]), max_size=4)
+
+
+@given(SOME, SOME)
+def test_what_a_session_says_of_a_pair_holds_whatever_its_organisation_says(
+    own: dict[str, list[str]], of_organisation: dict[str, list[str]]
+) -> None:
+    session, organisation = {"translation": own}, {"translation": of_organisation}
+    both = over(session, organisation)
+    for source in ("de", "de-AT", "de-CH", "fr", "it"):
+        for target in ("en", "en-GB", "es"):
+            mine = wanted(session, "translation", source, target)
+            theirs = wanted(organisation, "translation", source, target)
+            assert wanted(both, "translation", source, target) == (mine if mine is not None else theirs)
 
 
 @pytest.mark.parametrize(

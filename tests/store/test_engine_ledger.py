@@ -35,7 +35,7 @@ async def test_it_outlives_the_session_and_stays_as_it_is(store: SqlStore, journ
     assert [one.engines for one in await journal.turns(made.id)] == [(), (HEARD,), (HEARD, SPOKEN)]
     now = CLOCK.now()
     for _ in range(2):
-        await journal.ended(made.id, now, "completed", Usage(5.0, 1.0, 0.0))
+        await journal.ended(made.id, now, "completed", Usage(5.0, 1.0, 0.0), (replace(HEARD, audio_ms=250),))
     async with store.write() as unit:
         await unit.privacy.delete_session(made.id, now)
     where = UsageFilter(owner.id, made.livemode, now - timedelta(1), now + timedelta(1), ("mode",))
@@ -44,7 +44,7 @@ async def test_it_outlives_the_session_and_stays_as_it_is(store: SqlStore, journ
         elsewhere = await unit.usage.engines(replace(where, livemode=not made.livemode))
     group = Group(mode=made.mode)
     assert found == [
-        EngineGroup(group, "recognition", "deepgram", 1, 3000, 0),
+        EngineGroup(group, "recognition", "deepgram", 1, 3250, 0),
         EngineGroup(group, "synthesis", "espeak-ng", 1, 900, 12),
     ]
     assert elsewhere == []

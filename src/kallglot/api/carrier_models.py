@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from kallglot.api.models import (
     CreateSession,
+    Engines,
     Language,
     Metadata,
     ParticipantIn,
@@ -143,6 +144,7 @@ class Policy(Request):
     recording: Recording = Recording()
     transcription: Transcription = Transcription()
     translation: TranslationIn = TranslationIn()
+    engines: Engines | None = None
     metadata: Metadata | None = None
     webhook_url: WebhookUrl | None = None
 

@@ -154,7 +154,12 @@ PHONE_NUMBER: Final[dict[str, Any]] = {
     "carrier": "twilio",
     "connection_id": CONNECTION["id"],
     "label": "support",
-    "policy": {"mode": "bidirectional_translation", "source_language": "en", "target_language": "es"},
+    "policy": {
+        "mode": "bidirectional_translation",
+        "source_language": "en",
+        "target_language": "es",
+        "engines": {"recognition": {"en": ["deepgram", "local"]}},
+    },
     "active": True,
     "livemode": True,
     "created_at": _AT,

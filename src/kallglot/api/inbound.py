@@ -12,7 +12,7 @@ from kallglot.accounts.plans import plan_named
 from kallglot.accounts.policy import engines, redaction
 from kallglot.api.body import check_storable, parse
 from kallglot.api.creation import Owner, keep, new_session
-from kallglot.api.models import CreateSession
+from kallglot.api.models import CreateSession, Engines
 from kallglot.api.services import ApiServices
 from kallglot.carriers.callbacks import Incoming
 from kallglot.carriers.exchange import Exchange
@@ -20,6 +20,7 @@ from kallglot.carriers.model import Call, Connection
 from kallglot.errors import KallglotError
 from kallglot.outbox import Event
 from kallglot.session.model import Session
+from kallglot.speech import orders
 
 
 class NoSession(Exception):
@@ -83,9 +84,19 @@ async def _asked(given: ApiServices, number: PhoneNumber, incoming: Incoming) ->
             raise NoSession("The customer's webhook did not take the call.")
     try:
         check_storable(policy)
-        return parse(CreateSession, policy)
+        asked = parse(CreateSession, policy)
     except KallglotError as error:
         raise NoSession(f"The number's policy cannot be used: {error.message}") from None
+    return asked if url is not None or asked.engines is None else _with_engines(asked, asked.engines, given)
+
+
+def _with_engines(asked: CreateSession, chosen: Engines, given: ApiServices) -> CreateSession:
+    """An engine that the operator has taken away since the policy was written does not cost the call."""
+    left = orders.without(
+        chosen.model_dump(exclude_none=True),
+        lambda kind, name: name != orders.LOCAL and name not in given.languages.names(kind),
+    )
+    return asked.model_copy(update={"engines": Engines.model_validate(left)})
 
 
 def _session(

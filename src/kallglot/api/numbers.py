@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from kallglot.accounts.model import PhoneNumber
+from kallglot.accounts.policy import engines
 from kallglot.api import connections, destinations, views
 from kallglot.api.auditing import note
 from kallglot.api.auth import Caller, requires
@@ -36,7 +37,7 @@ async def create(request: Request, caller: Caller = requires("telephony:manage",
     given = services(request)
     body = await read_json(request)
     asked = parse(CreatePhoneNumber, body)
-    _check(asked.policy, given)
+    _check(asked.policy, caller, given)
 
     async def work(finish: Finish) -> tuple[int, bytes]:
         async with given.store.write() as unit:
@@ -95,7 +96,7 @@ async def update(
     """Changes what is given; a policy is replaced as a whole, and `policy: null` removes it."""
     given = services(request)
     asked = parse(UpdatePhoneNumber, await read_json(request))
-    _check(asked.policy, given)
+    _check(asked.policy, caller, given)
     async with given.store.write() as unit:
         await unit.connections.lock(caller.organization_id)
         changed = await _find(unit, number_id, caller)
@@ -125,7 +126,7 @@ async def remove(
     return {"id": number_id, "object": "phone_number", "deleted": True}
 
 
-def _check(policy: Policy | None, given: ApiServices) -> None:
+def _check(policy: Policy | None, caller: Caller, given: ApiServices) -> None:
     """Raises what a session of this policy would be refused for."""
     if policy is None:
         return
@@ -134,7 +135,7 @@ def _check(policy: Policy | None, given: ApiServices) -> None:
     if asked is None:
         return
     try:
-        check(asked, given)
+        check(asked, given, engines(caller.organization.policy))
     except KallglotError as error:
         error.param = f"policy.{error.param}"
         raise

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Final
 
 from kallglot.session.model import Turn
+from kallglot.speech.used import EngineUse
 
 GROUPS: Final = ("day", "mode", "api_key")
 LONGEST_DAYS: Final = 366
@@ -67,13 +69,12 @@ class EngineGroup:
     characters: int = 0
 
 
-def used_by(turns: Iterable[Turn]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Kind and engine → milliseconds of audio and characters, of a session's turns."""
+def used_by(turns: Iterable[Turn], besides: Iterable[EngineUse] = ()) -> dict[tuple[str, str], tuple[int, int]]:
+    """Kind and engine → milliseconds of audio and characters, of a session's turns and ``besides`` them."""
     found: dict[tuple[str, str], tuple[int, int]] = {}
-    for turn in turns:
-        for use in turn.engines:
-            ms, characters = found.get((use.kind, use.engine), (0, 0))
-            found[use.kind, use.engine] = ms + use.audio_ms, characters + use.characters
+    for use in chain(chain.from_iterable(turn.engines for turn in turns), besides):
+        ms, characters = found.get((use.kind, use.engine), (0, 0))
+        found[use.kind, use.engine] = ms + use.audio_ms, characters + use.characters
     return found
 
 

@@ -34,6 +34,10 @@ class Door(Protocol):
 
 class Status(Protocol):
     def status(self) -> Sequence[EngineStatus]: ...
+    @property
+    def given_up(self) -> Mapping[tuple[EngineKind, str], int]: ...
+    @property
+    def replaced(self) -> Mapping[tuple[EngineKind, str], int]: ...
 
 
 class Engines(Protocol):
@@ -192,11 +196,26 @@ class Snapshot(Collector):
         )
 
     def _engines(self) -> Iterator[Metric]:
-        found = self._from.engines.status()
+        engines = self._from.engines
+        found = engines.status()
         ready = {(one.kind, one.name): int(one.ready) for one in found}
         yield _gauge(
             "kallglot_engine_ready", "1 for an engine that works, 0 for one that is missing.", ready, "kind", "engine"
         )
+        asked = [one for one in found if one.kind != "detection"]
+        yield _gauge(
+            "kallglot_engine_down",
+            "1 for an engine that works and does not answer.",
+            {(one.kind, one.name): int(one.ready and one.down is not None) for one in asked},
+            "kind",
+            "engine",
+        )
+        for name, words, counted in (
+            ("given_up", "Streams and texts of which an engine failed, stalled or took too long.", engines.given_up),
+            ("replaced", "Of these, what another engine took over.", engines.replaced),
+        ):
+            samples = {(one.kind, one.name): counted.get((one.kind, one.name), 0) for one in asked}
+            yield _counter(f"kallglot_engine_{name}", words, samples, "kind", "engine")
         children = {one.name: one.processes for one in found if one.processes is not None}
         states = {
             (name, state): count

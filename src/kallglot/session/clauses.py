@@ -24,6 +24,8 @@ FOLLOWED_BY: Final = 3
 last words wrong as long as they have heard half of them."""
 UNLIKE: Final = 1 / 3
 """How much of a clause the hypothesis before may have heard otherwise, in words."""
+FEWEST_AHEAD: Final = 3
+"""Committed words beyond the end of an utterance: fewer are what the final pass heard otherwise."""
 SAME_MS: Final = 250
 """By how much the start of an utterance moves between its hypotheses, as the clock of its audio is put right, or where
 audio was lost."""
@@ -65,6 +67,16 @@ class _Open:
     before: list[str] = field(default_factory=list[str])
     """The hypothesis before this one."""
     shown: bool = False
+    again: bool = False
+    """It is heard again by a recogniser that finds it begin or end elsewhere."""
+
+    def done(self, words: Sequence[str]) -> int:
+        """How many of the words are committed."""
+        count, unlike = _fitted(self.committed, words)
+        if self.again and unlike - max(0, len(self.committed) - count) > count / 2:
+            # Something else was said.
+            return 0
+        return count
 
 
 class Clauses:
@@ -93,7 +105,7 @@ class Clauses:
         utterance.before = heard
         utterance.shown = True
         words, stable = text.split(), stable_text.split()
-        done = behind(utterance.committed, words)
+        done = utterance.done(words)
         settled = " ".join(words[done : max(done, len(stable))])
         return segment, Tentative(utterance.turn_id, " ".join(words[done:]), settled, utterance.segment_start_ms)
 
@@ -107,7 +119,9 @@ class Clauses:
         if utterance is None:
             return Segment(new_id(TURN), text, start_ms, end_ms) if text.strip() else None
         words = text.split()
-        rest = words[behind(utterance.committed, words) :]
+        rest = words[utterance.done(words) :]
+        if not rest:
+            self._go_on(utterance, words, end_ms)
         if rest:
             begin = utterance.segment_start_ms if utterance.committed else start_ms
             return Segment(utterance.turn_id, " ".join(rest), min(begin, end_ms), end_ms)
@@ -125,7 +139,7 @@ class Clauses:
         return shown
 
     def _divide(self, utterance: _Open, heard: list[str], now_ms: float, *, pressing: bool) -> Segment | None:
-        done = behind(utterance.committed, heard)
+        done = utterance.done(heard)
         rest = heard[done:]
         count = _clause(rest, pressing=pressing)
         taken = rest[:count]
@@ -141,6 +155,12 @@ class Clauses:
         utterance.shown = False
         return segment
 
+    def _go_on(self, utterance: _Open, words: Sequence[str], end_ms: int) -> None:
+        """Another recogniser ends the utterance before what was committed of it: the rest, it hears as the next."""
+        ahead = utterance.committed[behind(words, utterance.committed) :]
+        if end_ms < utterance.segment_start_ms and len(ahead) >= FEWEST_AHEAD:
+            self._open[end_ms] = _Open(end_ms, utterance.segment_start_ms, new_id(TURN), ahead, again=True)
+
     def _take(self, start_ms: int, end_ms: int) -> _Open | None:
         found = self._near(start_ms, MOVED_MS, end_ms)
         self._open = {start: one for start, one in self._open.items() if start >= end_ms}
@@ -148,7 +168,13 @@ class Clauses:
 
     def _near(self, start_ms: int, within_ms: int, before_ms: float = float("inf")) -> _Open | None:
         near = [start for start in self._open if abs(start - start_ms) < within_ms and start < before_ms]
-        return self._open[min(near, key=lambda start: abs(start - start_ms))] if near else None
+        if near:
+            return self._open[min(near, key=lambda start: abs(start - start_ms))]
+        for one in self._open.values():
+            if one.committed and one.start_ms <= start_ms < one.segment_start_ms:
+                one.again = True
+                return one
+        return None
 
 
 def behind(committed: Sequence[str], words: Sequence[str]) -> int:

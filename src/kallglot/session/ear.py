@@ -98,6 +98,11 @@ class Ear:
     def backlog_ms(self) -> float:
         return self._pending_ms + (self._line.stream.backlog_ms if self._line.stream else 0)
 
+    @property
+    def untold(self) -> tuple[tuple[str, int], ...]:
+        """Engines, and how many milliseconds of audio they were given that they have not told of."""
+        return getattr(self._line.stream, "untold", ())
+
     def hear(self, pcm: bytes, sample_rate_hz: int, placed: Placed, now_ms: float) -> None:
         """Takes the next audio of the speaker, of any length, at a millisecond of the session."""
         if self._closed or not pcm:

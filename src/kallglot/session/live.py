@@ -33,6 +33,7 @@ from kallglot.session.speaker import Listening, Speaker
 from kallglot.session.state import STREAM_CLOSE_CODES
 from kallglot.session.timings import TurnTimes
 from kallglot.session.uses import TurnUses
+from kallglot.speech.used import EngineUse, Meter
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class LiveSession:
             observe=observe,
         )
         self._uses = TurnUses(record.id, journal)
+        self._besides = Meter()
         self._redaction = redaction(record.redaction)
         self._redaction.resume(turns[-RESUMED_TURNS:])
         self._scribe = Scribe(
@@ -126,7 +128,12 @@ class LiveSession:
             warn=self.warn,
         )
         listening = Listening(
-            self._time.now_ms, self.emit, self._learn_language, self._playback.speaking, self._redaction.partial
+            self._time.now_ms,
+            self.emit,
+            self._learn_language,
+            self._playback.speaking,
+            self._redaction.partial,
+            self._besides,
         )
         said_ms = max((turn.end_ms for turn in turns if turn.participant_id == participant.id), default=0)
         return Speaker(self.record, participant, self._engines, around, listening, float(said_ms))
@@ -208,6 +215,16 @@ class LiveSession:
     async def keep_uses(self) -> None:
         """What engines did until now is stored."""
         await self._uses.keep()
+
+    def besides(self) -> tuple[EngineUse, ...]:
+        """What engines did that no turn tells of: audio without speech, as of who listens only."""
+        found = Meter()
+        for use in self._besides.uses():
+            found.add(use.kind, use.engine, use.language, audio_ms=use.audio_ms, characters=use.characters)
+        for participant_id, speaker in self._speakers.items():
+            for engine, ms in speaker.untold:
+                found.add("recognition", engine, self._participants[participant_id].language, audio_ms=ms)
+        return found.uses()
 
     async def begin_ending(self) -> None:
         self._ending = True

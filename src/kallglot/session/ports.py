@@ -58,8 +58,11 @@ class SessionJournal(Protocol):
 
     async def ending(self, session_id: str) -> None: ...
 
-    async def ended(self, session_id: str, at: datetime, reason: EndReason, usage: Usage) -> Session | None:
-        """Ends the session if it has not ended; the stored session either way, None if there is none."""
+    async def ended(
+        self, session_id: str, at: datetime, reason: EndReason, usage: Usage, besides: Sequence[EngineUse] = ()
+    ) -> Session | None:
+        """Ends the session if it has not ended; the stored session either way, None if there is none. ``besides``:
+        what engines did that no turn tells of."""
         ...
 
     async def overdue(self, now: datetime, limit: int = 100) -> list[Session]:
@@ -110,6 +113,10 @@ class Engines(Protocol):
     def recognizer(self, language: str | None) -> Recognizer | None: ...
 
     def translator(self, source: str, target: str) -> Translator | None: ...
+
+    def translation_chosen(self, source: str, target: str) -> bool:
+        """Whether anybody has said who translates this, so that nobody else may."""
+        ...
 
     def synthesizer(self, language: str) -> Synthesizer | None: ...
 

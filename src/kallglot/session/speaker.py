@@ -18,7 +18,6 @@ from kallglot.session.interpreter import Interpreter, Surroundings, Utterance
 from kallglot.session.model import Participant, Session
 from kallglot.session.ports import Engines
 from kallglot.speech.languages import english_name
-from kallglot.speech.orders import wanted
 from kallglot.speech.terms import Terms
 from kallglot.speech.types import (
     Detection,
@@ -31,7 +30,7 @@ from kallglot.speech.types import (
     SpeechStopped,
 )
 from kallglot.speech.types import Final as FinalText
-from kallglot.speech.used import Heard
+from kallglot.speech.used import Heard, Meter, metering
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +51,8 @@ class Listening:
     redacted: Callable[[str, str, str | None, int], str | None]
     """A text that is still going on, as it may be shown: participant, text, language, where it begins. None where that
     takes too long to tell."""
+    besides: Meter
+    """What engines did that no turn tells of."""
 
 
 class Speaker:
@@ -158,6 +159,11 @@ class Speaker:
             await self._ear.close()
             self._ear = None
 
+    @property
+    def untold(self) -> tuple[tuple[str, int], ...]:
+        """Engines, and how many milliseconds of audio they were given of which no turn has come."""
+        return self._given + (() if self._ear is None else self._ear.untold)
+
     # The ear
 
     def _listen(self) -> Ear | None:
@@ -167,7 +173,7 @@ class Speaker:
             self._deaf = True
             self._warn_unheard(participant.language)
             return None
-        with logs.of_session(self._session.id):
+        with logs.of_session(self._session.id), metering(self._session_side.besides):
             self._ear = self._new_ear(recognizer)
         return self._ear
 
@@ -190,12 +196,12 @@ class Speaker:
         return self._shows_partials or bool(self._around.plan(None).captions)
 
     def _translate_to(self, language: str | None) -> str | None:
-        """The one language that a recogniser may translate to in the same stream, instead of a translator that was not
-        chosen."""
+        """The one language that a recogniser may translate to in the same stream, where nobody has chosen a
+        translator."""
         captions = self._around.plan(None).captions
         if language is None or len(captions) != 1 or self._session.translation.get("glossary"):
             return None
-        return captions[0] if wanted(self._session.engines, "translation", language, captions[0]) is None else None
+        return None if self._engines.translation_chosen(language, captions[0]) else captions[0]
 
     def _serves(self, recognizer: Recognizer | None) -> bool:
         """Whether the ear hears with this one already, whatever the language."""

@@ -26,6 +26,7 @@ from kallglot.session.redaction import redaction
 from kallglot.session.saturation import Saturation
 from kallglot.session.timings import TurnTimes
 from kallglot.session.tokens import Verdict
+from kallglot.speech.used import EngineUse
 from kallglot.work import Observe, Work, unobserved
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS: Final = 0.02
 REAP_SECONDS: Final = 2.0
 SHUTDOWN_DRAIN_SECONDS: Final = 5.0
+MOST_WAITING: Final = 4096
+"""Sessions without legs of which it is remembered what their engines did beside their turns."""
 
 
 class StreamRefused(Exception):
@@ -92,6 +95,8 @@ class Switchboard:
         self._tell = tell
         self._live: dict[str, LiveSession] = {}
         self._since: dict[str, datetime] = {}
+        self._besides: dict[str, tuple[EngineUse, ...]] = {}
+        """Of sessions that wait for their legs: what their engines did that no turn tells of."""
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._chores: set[asyncio.Task[None]] = set()
@@ -173,6 +178,7 @@ class Switchboard:
         """Ends a session, live or not; the stored session. An ended one is returned as it is."""
         async with self._lock(session.id):
             stored = await self._journal.load(session.id)
+            besides = self._besides.pop(session.id, ())
             if stored is None or stored.status == "ended":
                 return stored or session
             ended_at = self._clock.now()
@@ -182,6 +188,7 @@ class Switchboard:
                 await live.begin_ending()
                 await live.drain()
                 await live.keep_uses()
+                besides += live.besides()
             elif stored.deadline_at is not None and stored.status != "created":
                 last_connected = stored.deadline_at - timedelta(seconds=self._limits.reconnect_seconds)
             else:
@@ -190,11 +197,12 @@ class Switchboard:
                 stored = replace(stored, started_at=live.record.started_at)
             turns = await self._journal.turns(session.id)
             used = usage.used(stored.started_at, min(last_connected, ended_at), turns)
-            ended = await self._journal.ended(session.id, ended_at, reason, used)
+            ended = await self._journal.ended(session.id, ended_at, reason, used, besides)
             self._session_over(ended or stored, ended_at, reason)
             if live is not None:
                 live.say_ended(reason)
                 await self._forget(live)
+                self._besides.pop(session.id, None)
             if self._recorder is not None and stored.recording.get("enabled"):
                 await self._recorder.finish(ended or stored)
             if self.on_ended is not None:
@@ -264,6 +272,9 @@ class Switchboard:
         run = self._runs.pop(live.record.id, None)
         if run is not None:
             await asyncio.wait([run])
+            self._besides[live.record.id] = self._besides.get(live.record.id, ()) + live.besides()
+            if len(self._besides) > MOST_WAITING:
+                del self._besides[next(iter(self._besides))]
             now, since = self._clock.now(), self._since.pop(live.record.id, None)
             if since is not None:
                 seconds = (now - since).total_seconds()

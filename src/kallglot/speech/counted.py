@@ -33,6 +33,8 @@ class Registry(Protocol):
 
     def translators(self, source: str, target: str, orders: Orders | None = None) -> Sequence[Translator]: ...
 
+    def translation_chosen(self, source: str, target: str, orders: Orders | None = None) -> bool: ...
+
     def synthesizers(self, language: str, orders: Orders | None = None) -> Sequence[Synthesizer]: ...
 
     def detector(self) -> LanguageDetector | None: ...
@@ -93,6 +95,9 @@ class CountedEngines:
     def translators(self, source: str, target: str, orders: Orders | None = None) -> list[Translator]:
         found = self._registry.translators(source, target, orders)
         return [self._counted("translation", engine, _Translator) for engine in found]
+
+    def translation_chosen(self, source: str, target: str, orders: Orders | None = None) -> bool:
+        return self._registry.translation_chosen(source, target, orders)
 
     def synthesizers(self, language: str, orders: Orders | None = None) -> list[Synthesizer]:
         found = self._registry.synthesizers(language, orders)

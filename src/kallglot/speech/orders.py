@@ -7,7 +7,7 @@ same in the operator's file, in an organisation's policy and in a session. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from kallglot.speech.languages import base
@@ -20,6 +20,8 @@ LOCAL: Final = "local"
 """Stands for the engines of this machine: installed models, then what is embedded."""
 ANY: Final = "*"
 MOST_NAMES: Final = 16
+MOST_MET: Final = 400
+"""Keys that are made where the orders of two meet."""
 _TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
 
 
@@ -53,15 +55,47 @@ def wanted(orders: Orders | None, kind: ChosenKind, *languages: str | None) -> S
 
 def over(first: Orders | None, second: Orders | None) -> dict[str, dict[str, list[str]]] | None:
     """Both as one, where ``first`` says what holds: what ``second`` says of a language that ``first`` has an order for
-    is left out. None where neither says anything."""
+    is left out. A pair that both mean, as ``*>en`` and ``de>*`` do, gets a key of its own; what ``second`` says is left
+    out too where that would need too many of them. None where neither says anything."""
     merged: dict[str, dict[str, list[str]]] = {}
     for kind in KINDS:
         mine = {key: list(names) for key, names in ((first or {}).get(kind) or {}).items()}
         theirs = ((second or {}).get(kind) or {}).items()
         rest = {key: list(names) for key, names in theirs if wanted(first, kind, *key.split(">")) is None}
+        for key in list(rest):
+            met = {both for own in mine if (both := _met(own, key)) is not None and both not in mine}
+            if len(rest) + len(met) > MOST_MET:
+                del rest[key]
+                continue
+            rest |= {both: list(wanted(first, kind, *both.split(">")) or ()) for both in sorted(met)}
         if mine or rest:
             merged[kind] = {**rest, **mine}
     return merged or None
+
+
+def _met(one: str, other: str) -> str | None:
+    """The key of what two keys of pairs both mean; None where that is nothing, or no pairs."""
+    if ">" not in one or ">" not in other:
+        return None
+    sides = [_narrower(*both) for both in zip(one.split(">"), other.split(">"), strict=True)]
+    return None if None in sides else f"{sides[0]}>{sides[1]}"
+
+
+def _narrower(one: str, other: str) -> str | None:
+    for narrow, wide in ((one, other), (other, one)):
+        if wide.lower() in _options(narrow):
+            return narrow
+    return None
+
+
+def without(orders: Orders, gone: Callable[[ChosenKind, str], bool]) -> dict[str, dict[str, list[str]]]:
+    """Without the names that are ``gone``, where an order has others; an order of nothing else stays as it is: what it
+    kept from being asked is not to be asked in its place."""
+    return {
+        kind: {key: [name for name in some if not gone(kind, name)] or list(some) for key, some in orders[kind].items()}
+        for kind in KINDS
+        if orders.get(kind)
+    }
 
 
 def names(orders: Orders | None) -> list[tuple[ChosenKind, str, int, str]]:

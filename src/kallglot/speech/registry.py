@@ -1,4 +1,4 @@
-"""Which engine serves which language here, and what to do about a language that none serves."""
+"""Which engine serves which language here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar, cast
 
 from kallglot.speech.languages import base, english_name, match
 from kallglot.speech.orders import LOCAL, ChosenKind, Orders, wanted
+from kallglot.speech.shortfall import Shortfall
 from kallglot.speech.types import (
     EngineError,
     EngineKind,
@@ -155,6 +156,10 @@ class EngineRegistry:
         usable = [one for one in self._translators if self._usable(one) and _pair_of(source, target, one.pairs)]
         return self._ordered("translation", usable, (source, target), orders)
 
+    def translation_chosen(self, source: str, target: str, orders: Orders | None = None) -> bool:
+        """Whether ``orders`` or those of the installation say who translates this."""
+        return self._wanted("translation", (source, target), orders) is not None
+
     def synthesizers(self, language: str, orders: Orders | None = None) -> list[ManagedSynthesizer]:
         usable = [one for one in self._synthesizers if self._usable(one) and match(language, one.languages)]
         return self._ordered("synthesis", usable, (language,), orders)
@@ -212,51 +217,15 @@ class EngineRegistry:
         ]
 
     def missing_for(self, source: str | None, target: str | None, orders: Orders | None = None) -> str | None:
-        """None where a session between these languages can be served, else what is missing and how to get it.
-
-        Two different languages need translation both ways, a voice for each and recognition of at least one: the
-        other side can type. One language, or one that is not known yet, needs recognition. Only the engines that
-        ``orders`` name count, where they name any.
-        """
-        if source is None or target is None:
-            known = source or target
-            if self.recognizer(None, orders) is not None:
-                return None
-            return self._missing_recognition([known] if known else [], orders)
-        if base(source) == base(target):
-            return None if self.recognizer(source, orders) else self._missing_recognition([source], orders)
-        for here, there in ((source, target), (target, source)):
-            if self.translator(here, there, orders) is None:
-                if self.translator(here, there) is not None:
-                    return self._not_chosen("translation", here, there, orders)
-                return self._missing_translation(here, there)
-        for language in (source, target):
-            if self.synthesizer(language, orders) is None:
-                if self.synthesizer(language) is not None:
-                    return self._not_chosen("synthesis", language, None, orders)
-                return _sentence(
-                    f"No engine speaks {english_name(language)}",
-                    self._advice("synthesis") or self._what_there_is("synthesis"),
-                )
-        if self.recognizer(source, orders) is None and self.recognizer(target, orders) is None:
-            return self._missing_recognition([source, target], orders)
-        return None
-
-    def _not_chosen(self, kind: ChosenKind, language: str, to: str | None, orders: Orders | None) -> str:
-        """There are engines, and none of those that were chosen."""
-        some = wanted(orders, kind, *((language, to) if to else (language,))) or ()
-        what = f"from {english_name(language)} to {english_name(to)}" if to else english_name(language)
-        chosen = " or ".join(some)
-        return f"engines.{kind}: of {chosen} none is ready for {kind} {'' if to else 'in '}{what}."
+        """See :meth:`kallglot.speech.shortfall.Shortfall.between`."""
+        return Shortfall(self, orders).between(source, target)
 
     def _ordered(
         self, kind: ChosenKind, usable: Sequence[Named], languages: Sequence[str | None], orders: Orders | None
     ) -> list[Named]:
         local = [one for one in usable if one.name not in self._remote]
         far = [one for one in usable if one.name in self._remote]
-        order = wanted(orders, kind, *languages)
-        if order is None:
-            order = wanted(self._orders, kind, *languages)
+        order = self._wanted(kind, languages, orders)
         if order is None:
             return [*local, *far]
         found: list[Named] = []
@@ -264,33 +233,9 @@ class EngineRegistry:
             found += local if name == LOCAL else [one for one in usable if one.name == name]
         return list({id(one): one for one in found}.values())
 
-    def _missing_recognition(self, languages: Sequence[str], orders: Orders | None = None) -> str:
-        for language in languages:
-            if self.recognizer(language) is not None:
-                return self._not_chosen("recognition", language, None, orders)
-        named = " or ".join(english_name(language) for language in languages)
-        what = f"No engine recognises {named} speech" if named else "No speech recognition engine is ready"
-        return _sentence(what, self._advice("recognition") or self._what_there_is("recognition"))
-
-    def _missing_translation(self, source: str, target: str) -> str:
-        what = f"No engine translates from {english_name(source)} to {english_name(target)}"
-        if "apertium" not in {engine.name for engine in self._translators}:
-            return _sentence(what, self._what_there_is("translation"))
-        package = _APERTIUM_PACKAGES.get(frozenset((base(source), base(target))))
-        if package is not None:
-            return _sentence(what, f"apt-get install apertium {package}, then restart")
-        there_is = self._advice("translation") or self._what_there_is("translation")
-        return _sentence(what, f"{there_is}; 'apt-cache search apertium' lists the pairs that can be installed")
-
-    def _advice(self, kind: EngineKind) -> str | None:
-        """What an engine of this kind that is not ready says it needs."""
-        return next(
-            (state.note for state in self.status() if state.kind == kind and not state.ready and state.note), None
-        )
-
-    def _what_there_is(self, kind: EngineKind) -> str:
-        served = sorted({code for state in self.status() if state.kind == kind for code in state.languages})
-        return f"{kind} is there for {', '.join(served) if served else 'no language'}"
+    def _wanted(self, kind: ChosenKind, languages: Sequence[str | None], orders: Orders | None) -> Sequence[str] | None:
+        own = wanted(orders, kind, *languages)
+        return wanted(self._orders, kind, *languages) if own is None else own
 
     def _support(self, code: str, codes: Sequence[str], orders: Orders | None) -> LanguageSupport:
         recognizers, synthesizers = self.recognizers(code, orders), self.synthesizers(code, orders)
@@ -386,20 +331,3 @@ def _names(engines: Sequence[Managed]) -> tuple[str, ...]:
 
 def _quality(engine: object) -> str | None:
     return getattr(engine, "quality", None)
-
-
-def _sentence(what: str, advice: str) -> str:
-    return f"{what}: {advice}."
-
-
-# Pairs that Debian 12 has both ways.
-_APERTIUM_PACKAGES: dict[frozenset[str], str] = {
-    frozenset(("en", "es")): "apertium-eng-spa",
-    frozenset(("en", "ca")): "apertium-eng-cat",
-    frozenset(("es", "fr")): "apertium-fr-es",
-    frozenset(("es", "pt")): "apertium-es-pt",
-    frozenset(("es", "it")): "apertium-spa-ita",
-    frozenset(("es", "ca")): "apertium-spa-cat",
-    frozenset(("ca", "fr")): "apertium-fra-cat",
-    frozenset(("ca", "pt")): "apertium-por-cat",
-}

@@ -52,6 +52,11 @@ class Meter:
 _current: ContextVar[Meter | None] = ContextVar("kallglot_meter", default=None)
 
 
+def current() -> Meter | None:
+    """Who meters now."""
+    return _current.get()
+
+
 @contextmanager
 def metering(meter: Meter) -> Generator[Meter]:
     token = _current.set(meter)

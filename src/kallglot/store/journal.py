@@ -119,7 +119,9 @@ class SqlJournal:
         async with self._database.write() as connection:
             await self._forward(connection, session_id, "ending")
 
-    async def ended(self, session_id: str, at: datetime, reason: EndReason, usage: Usage) -> Session | None:
+    async def ended(
+        self, session_id: str, at: datetime, reason: EndReason, usage: Usage, besides: Sequence[EngineUse] = ()
+    ) -> Session | None:
         """What it used goes into the ledger, and customers are told, once: when it ends."""
         async with self._database.write() as connection:
             changed = await connection.execute(
@@ -141,7 +143,7 @@ class SqlJournal:
                 await SqlUsageLedger(connection).enter(session)
                 newest = await SqlCallRows(connection).newest([session_id])
                 turns = await SqlTurns(connection).list(session_id)
-                await SqlUsageLedger(connection).enter_engines(session, used_by(turns))
+                await SqlUsageLedger(connection).enter_engines(session, used_by(turns, besides))
                 told = news.session_ended(session, newest.get(session_id), turns, at)
                 await SqlEvents(connection).add(told)
         return session

@@ -88,6 +88,18 @@ async def test_the_same_choice_is_the_same_engine() -> None:
     assert one.detector() is None
 
 
+async def test_who_translates_may_have_been_chosen_by_the_operator_too() -> None:
+    for operators, own, chosen in (
+        (None, None, False),
+        ({"translation": {"de>en": ["far"]}}, None, True),
+        ({"translation": {"*": ["local"]}}, None, True),
+        ({"translation": {"en>de": ["far"]}, "recognition": {"*": ["local"]}}, None, False),
+        (None, {"translation": {"*>en": ["near"]}}, True),
+    ):
+        engines = Failover(CountedEngines(await registry(operators)), Clock()).chosen(own)
+        assert engines.translation_chosen("de", "en") is chosen
+
+
 async def test_an_engine_that_answers_nobody_is_down() -> None:
     made = await registry()
     clock = Clock()
@@ -104,6 +116,10 @@ async def test_an_engine_that_answers_nobody_is_down() -> None:
     state = {(one.kind, one.name): one for one in seen.status()}
     assert state["recognition", "near"].down == "no room"
     assert state["recognition", "far"].down is None
+    assert (seen.given_up["recognition", "near"], seen.replaced["recognition", "near"]) == (2, 2)
+    # Nobody knows what it is like by now.
+    clock.now += 600
+    assert {one.down for one in seen.status()} == {None}
     near.healthy = False
     assert {one.down for one in made.status() if one.name == "near" and one.kind == "recognition"} == {
         "it does not answer"

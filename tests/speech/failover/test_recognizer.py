@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.speech.failover.engines import Clock, Ears, numbered, settle
+from tests.waiting import until
 
+from kallglot.session.live import RELEASE_INPUT_MS
 from kallglot.speech.failover import recognizer as module
 from kallglot.speech.failover.recognizer import FailoverRecognizer, FailoverStream
 from kallglot.speech.failover.rests import Rests
@@ -85,6 +87,7 @@ async def test_an_engine_that_gives_up_in_mid_utterance_costs_no_word(call: Call
     assert finals[1].given == ((B, 1000),)
     assert [one for one in call.told if isinstance(one, Restarted)] == [Restarted(0)]
     assert first.stream.closed
+    assert call.rests.given_up == call.rests.replaced == {("recognition", A): 1}
 
 
 async def test_what_a_lost_engine_still_says_is_not_told_again(call: Call) -> None:
@@ -301,3 +304,137 @@ def test_it_serves_what_any_of_its_engines_does() -> None:
     one = FailoverRecognizer([Ears(A, ("en",)), Ears(B, ("en",))], Rests(Clock()))
     assert (one.name, list(one.languages)) == (A, ["en"])
     assert len(FailoverRecognizer([Ears(A, ("en",)), Ears(B, ("de",))], Rests(Clock())).languages) == 2
+
+
+async def test_engines_that_open_and_hear_nothing_are_not_opened_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    enough = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            enough.set()
+            await asyncio.Event().wait()
+
+    call = Call(Ears(A), Ears(B))
+    await call.open()
+    monkeypatch.setattr(module.asyncio, "sleep", sleep)
+    for engine in call.engines:
+        engine.broken = True
+    call.push(20)
+    async with asyncio.timeout(5):
+        await enough.wait()
+    assert slept == [0.5, 1.0, 2.0]
+    assert sum(len(engine.streams) for engine in call.engines) < 8
+    monkeypatch.undo()
+    await call.stream.close()
+
+
+class Refusal(EngineError):
+    blame = "request"
+
+
+async def test_a_preferred_engine_that_refuses_the_stream_is_not_asked_at_every_look() -> None:
+    call = Call(Ears(A), Ears(B))
+    call.engines[0].refusals = [Refusal("this model has no German")] * 50
+    await call.open()
+    assert call.stream.engine == B
+    for _ in range(20):
+        call.clock.now += 0.5
+        call.stream.look()
+        await settle()
+    # In ten seconds.
+    assert 50 - len(call.engines[0].refusals) <= 3
+    call.engines[0].refusals.clear()
+    call.clock.now += 60
+    call.stream.look()
+    await settle()
+    assert call.stream.engine == A
+    await call.stream.close()
+
+
+async def test_an_engine_that_stalls_at_the_end_of_a_call_leaves_the_next_one_time(call: Call) -> None:
+    first, second = call.engines
+    call.push(700)
+    first.stream.drained.clear()
+    first.stream.backlog_ms = 700
+    call.stream.finish()
+    draining = asyncio.create_task(call.stream.drain())
+    await settle()
+    call.stream.look()
+    call.clock.now += module.DRAIN_S + 0.1
+    call.stream.look()
+    await settle()
+    assert call.stream.engine == B
+    assert second.stream.heard_ms == 700
+    second.stream.say("ja", 100, 600)
+    await asyncio.wait_for(draining, 5)
+    assert call.texts == ["ja"]
+
+
+async def test_an_engine_that_gets_on_with_its_backlog_is_waited_for(call: Call) -> None:
+    first = call.engines[0]
+    call.push(7000)
+    first.stream.drained.clear()
+    draining = asyncio.create_task(call.stream.drain())
+    for left in (7000, 5000, 3000, 1000):
+        first.stream.backlog_ms = left
+        await settle()
+        call.stream.look()
+        call.clock.now += module.DRAIN_S - 0.1
+    call.stream.look()
+    assert call.stream.engine == A
+    first.stream.drained.set()
+    await asyncio.wait_for(draining, 5)
+
+
+async def test_the_next_engine_may_stall_over_an_utterance_that_is_over(call: Call) -> None:
+    first, second = call.engines
+    call.push(1000)
+    first.stream.tell(SpeechStarted(100))
+    first.stream.tell(Partial("ja", "", 100))
+    call.stream.finish()
+    first.stream.backlog_ms = 1000
+    call.clock.now += 6.1
+    call.stream.look()
+    await settle()
+    assert call.stream.engine == B
+    # Nobody says anything any more, as when a button was let go of.
+    second.stream.tell(SpeechStarted(100))
+    second.stream.backlog_ms = 1000
+    call.clock.now += 6.1
+    call.stream.look()
+    await settle()
+    assert call.stream.engine == A
+    assert len(first.streams) == 2
+    first.stream.say("ja", 100, 900)
+    assert call.texts == ["ja"]
+
+
+async def test_speech_of_which_a_single_engine_finds_nothing_when_it_hears_it_again_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    call = Call(Ears(A))
+    await call.open()
+    call.push(1000)
+    call.engines[0].stream.tell(SpeechStarted(100))
+    call.engines[0].stream.fail()
+    await settle()
+    call.push(1000)
+    call.clock.now += 3.1
+    await until(lambda: len(call.told) == 3)
+    assert [type(one) for one in call.told] == [SpeechStarted, Restarted, SpeechStopped]
+    await call.stream.close()
+
+
+async def test_what_waits_for_an_engine_does_not_keep_the_line_from_being_read(call: Call) -> None:
+    for engine in call.engines:
+        engine.gate = asyncio.Event()
+    call.push(30_000)
+    call.engines[0].stream.fail()
+    await settle()
+    assert call.stream.engine is None
+    assert call.stream.backlog_ms < RELEASE_INPUT_MS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kallglot.speech.failover.relay import DEAF_S, FINAL_S, KEEP_MS, STALL_S, Entry, Relay
+from kallglot.speech.failover.relay import DEAF_S, FINAL_S, KEEP_MS, MOST_KEPT, STALL_S, Entry, Relay
 from kallglot.speech.types import Final, Partial, Restarted, SpeechStarted, SpeechStopped
 from kallglot.speech.used import Heard
 
@@ -228,3 +228,16 @@ def test_times_of_an_engine_that_are_ahead_of_its_audio_are_put_right() -> None:
     (final,) = relay.tell(Final("x", 500, 2500), 1.0)
     assert isinstance(final, Heard)
     assert (final.start_ms, final.end_ms) == (500, 1000)
+
+
+def test_what_is_kept_is_bounded_in_pieces_too() -> None:
+    for gaps in (False, True):
+        relay = a_relay()
+        relay.tell(SpeechStarted(0), 0.0)
+        for n in range(30_000):
+            relay.push(LOUD)
+            if gaps and n % 2:
+                relay.skip(1)
+        again, _ = relay.adopt("b", 1.0, failure=True)
+        assert len(again) <= MOST_KEPT
+        assert gaps or ms_of(again) == 30_000 // 8

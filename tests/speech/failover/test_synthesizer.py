@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,21 @@ async def test_a_sentence_that_breaks_off_is_spoken_again_from_its_start() -> No
     assert await spoken(one) == [(1000, 1000), (2000, 600)]
     assert [text for text, _ in second.asked] == ["And that is the second one."]
     assert first.closed == 2
+
+
+class Mute(Mouth):
+    async def synthesize(self, text: str, language: str, voice: Voice) -> AsyncIterator[bytes]:
+        self.asked.append((text, voice))
+        yield b""
+
+
+async def test_one_that_speaks_nothing_has_failed() -> None:
+    rests = Rests(Clock())
+    one = FailoverSynthesizer([Mute("a"), Mouth("b", level=2000)], rests)
+    assert await spoken(one, "Hello again.") == [(2000, 200)]
+    assert rests.given_up == rests.replaced == {("synthesis", "a"): 1}
+    # Where there is nothing to say, nothing is right.
+    assert await spoken(FailoverSynthesizer([Mute("a"), Mouth("b")], Rests(Clock())), "…") == []
 
 
 async def test_another_rate_is_brought_to_the_first() -> None:

@@ -7,7 +7,7 @@ from tests.speech.failover.engines import Clock, Tongue
 
 from kallglot.speech.failover.rests import Rests
 from kallglot.speech.failover.translator import FailoverTranslator
-from kallglot.speech.types import EngineError
+from kallglot.speech.types import EngineError, Hints
 
 
 def made(*engines: Tongue, total_s: float = 30.0) -> tuple[FailoverTranslator, Rests, Clock]:
@@ -69,3 +69,14 @@ async def test_who_stops_waiting_says_nothing_of_the_engine() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert rests.ready(("translation", "a"), first)
+
+
+async def test_who_translates_to_nothing_has_failed() -> None:
+    class Dumb(Tongue):
+        async def translate(self, text: str, source: str, target: str, hints: Hints = Hints()) -> str:
+            return " "
+
+    one, rests, _ = made(Dumb("a"), Tongue("b"))
+    assert await one.translate("hello", "en", "de") == "b: hello"
+    assert rests.given_up == rests.replaced == {("translation", "a"): 1}
+    assert await one.translate("…", "en", "de") == "b: …"

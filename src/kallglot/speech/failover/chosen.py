@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar, cast
 
 from kallglot.speech.failover.recognizer import FailoverRecognizer
-from kallglot.speech.failover.rests import Rests
+from kallglot.speech.failover.rests import Key, Rests
 from kallglot.speech.failover.synthesizer import FailoverSynthesizer
 from kallglot.speech.failover.translator import FailoverTranslator
 from kallglot.speech.orders import Orders
@@ -25,6 +25,8 @@ class Source(Protocol):
     def recognizers(self, language: str | None, orders: Orders | None) -> Sequence[Recognizer]: ...
 
     def translators(self, source: str, target: str, orders: Orders | None) -> Sequence[Translator]: ...
+
+    def translation_chosen(self, source: str, target: str, orders: Orders | None) -> bool: ...
 
     def synthesizers(self, language: str, orders: Orders | None) -> Sequence[Synthesizer]: ...
 
@@ -46,6 +48,14 @@ class Failover:
 
     def chosen(self, orders: Orders | None) -> ChosenEngines:
         return ChosenEngines(self, self._source, orders)
+
+    @property
+    def given_up(self) -> Mapping[Key, int]:
+        return self._rests.given_up
+
+    @property
+    def replaced(self) -> Mapping[Key, int]:
+        return self._rests.replaced
 
     def health(self, status: Sequence[EngineStatus]) -> list[EngineStatus]:
         """With what was noticed here: an engine that answers nobody is down, whatever it says itself."""
@@ -93,6 +103,16 @@ class EnginesSeen:
     def status(self) -> list[EngineStatus]:
         return self._failover.health(self._registry.status())
 
+    @property
+    def given_up(self) -> Mapping[Key, int]:
+        """Streams and texts of which an engine failed, stalled or took too long."""
+        return self._failover.given_up
+
+    @property
+    def replaced(self) -> Mapping[Key, int]:
+        """Of these, what another engine took over."""
+        return self._failover.replaced
+
 
 class ChosenEngines:
     """Implements :class:`kallglot.session.ports.Engines`."""
@@ -123,6 +143,9 @@ class ChosenEngines:
 
     def translator(self, source: str, target: str) -> Translator | None:
         return self._failover.translator(self._source.translators(source, target, self._orders))
+
+    def translation_chosen(self, source: str, target: str) -> bool:
+        return self._source.translation_chosen(source, target, self._orders)
 
     def synthesizer(self, language: str) -> Synthesizer | None:
         return self._failover.synthesizer(self._source.synthesizers(language, self._orders))

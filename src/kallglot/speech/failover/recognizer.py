@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from kallglot.speech import used
 from kallglot.speech.failover.relay import Relay
-from kallglot.speech.failover.rests import Rests
+from kallglot.speech.failover.rests import Key, Rests
 from kallglot.speech.types import (
     EngineError,
     Failed,
@@ -31,7 +32,15 @@ LOOK_S: Final = 0.5
 """Between looks at whether an engine has stalled, or the preferred one is back."""
 WAITS_S: Final = (0.5, 1.0, 2.0, 4.0)
 """Between rounds in which no engine could be opened; the last again and again."""
-MOST_TOLD_MS: Final = 15_000
+SETTLED_S: Final = 10.0
+"""An engine that lasted so long did not fail over what the one before it failed over."""
+BACK_S: Final = 10.0
+"""After a preferred engine could not be gone back to, doubled each time up to the longest."""
+LONGEST_BACK_S: Final = 60.0
+DRAIN_S: Final = 4.0
+"""While all is waited for, of an engine that says nothing and whose backlog does not get less: half of what a session
+waits at its end, so that the next has the other half."""
+MOST_TOLD_MS: Final = 8_000
 """Of a backlog that waits for any engine at all: more would keep the caller's line from being read."""
 
 
@@ -83,17 +92,26 @@ class FailoverStream:
         self._options = options
         self._on_event = on_event
         self._now = now
-        alone = len(engines) == 1
-        self._relay = Relay(options.sample_rate_hz, keeps=not alone or _far(engines[0]))
-        self._looks = not alone
+        self._alone = len(engines) == 1
+        self._looks = not self._alone or _far(engines[0])
+        self._relay = Relay(options.sample_rate_hz, keeps=self._looks)
         self._line: _Line | None = None
         self._changed = asyncio.Event()
         self._suspect: Recognizer | None = None
         self._work: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._taken_at = 0.0
+        self._fruitless = 0
+        """Engines, one after another, that were lost before they had told anything."""
+        self._back_at = 0.0
+        self._back_s = BACK_S
+        self._drains = 0
+        self._progress: tuple[float, int] | None = None
+        """While it is drained: since when the backlog has not got less than that."""
         self._dropped_ms = 0
         self._closed = False
+        self._meter = used.current()
 
     async def open(self) -> None:
         """Raises :class:`EngineError` where no engine can be opened."""
@@ -128,6 +146,13 @@ class FailoverStream:
             self._do(self._line, _finish)
 
     async def drain(self) -> None:
+        self._drains += 1
+        try:
+            await self._drain()
+        finally:
+            self._drains -= 1
+
+    async def _drain(self) -> None:
         while not self._closed:
             line = self._line
             self._changed.clear()
@@ -149,6 +174,9 @@ class FailoverStream:
     async def close(self) -> None:
         if self._closed:
             return
+        if self._meter is not None:
+            for name, ms in self.untold:
+                self._meter.add("recognition", name, self._options.language, audio_ms=ms)
         self._closed = True
         self._changed.set()
         if self._timer is not None:
@@ -174,6 +202,12 @@ class FailoverStream:
         return self._dropped_ms + now + self._relay.dropped_ms
 
     @property
+    def untold(self) -> tuple[tuple[str, int], ...]:
+        """Engines, and how many milliseconds of audio they were given that no final has told of; none of a stream that
+        is closed."""
+        return () if self._closed else self._relay.untold
+
+    @property
     def engine(self) -> str | None:
         """The name of the one that hears now; None while there is none."""
         return None if self._line is None else self._line.engine.name
@@ -187,9 +221,10 @@ class FailoverStream:
         """Of those that are well, in order; then of the others, the one that was just lost last."""
         order = sorted(self._engines, key=lambda engine: (not self._ready(engine), engine is lost))
         error: EngineError | None = None
-        for engine in order:
+        for n, engine in enumerate(order):
             line = await self._opened(engine)
             if line.failed is None:
+                self._rests.replaced.update(map(_key, order[:n]))
                 return line
             error = line.failed
         return error or EngineError("there is no engine")
@@ -221,6 +256,7 @@ class FailoverStream:
     def _take(self, line: _Line, *, failure: bool = False, trial: bool = False) -> None:
         again, events = self._relay.adopt(line.engine.name, self._now(), failure=failure, trial=trial)
         self._line = line
+        self._taken_at, self._progress = self._now(), None
         self._changed.set()
         for event in events:
             self._tell(event)
@@ -250,6 +286,7 @@ class FailoverStream:
             return
         if line is not self._line or self._closed:
             return
+        self._fruitless = 0
         for one in self._relay.tell(event, self._now()):
             self._tell(one)
         if isinstance(event, FinalText):
@@ -258,6 +295,7 @@ class FailoverStream:
             if self._suspect is not None and self._suspect is not line.engine:
                 # Somebody heard what it did not.
                 self._failed(self._suspect, EngineError(f"{self._suspect.name} said nothing of what it was given"))
+                self._rests.replaced[_key(self._suspect)] += 1
             self._suspect = None
 
     def _tell(self, event: RecognizerEvent) -> None:
@@ -275,6 +313,8 @@ class FailoverStream:
             self._suspect = line.engine
         else:
             self._failed(line.engine, error)
+        lasted_s = self._now() - self._taken_at
+        self._fruitless = 0 if lasted_s > SETTLED_S else self._fruitless + 1
         self._drop(line, deaf=deaf)
         self._begin(self._replace(line.engine))
 
@@ -286,9 +326,14 @@ class FailoverStream:
 
     async def _replace(self, lost: Recognizer) -> None:
         waits = iter(WAITS_S)
+        if (rounds := self._fruitless - len(self._engines)) > 0:
+            # All of them open, and fall over what they are given.
+            await asyncio.sleep(WAITS_S[min(rounds, len(WAITS_S)) - 1])
         while not self._closed:
             found = await self._first_that_opens(lost)
             if not isinstance(found, EngineError):
+                if found.engine is not lost and lost is not self._suspect:
+                    self._rests.replaced[_key(lost)] += 1
                 self._take(found, failure=True)
                 return
             await asyncio.sleep(next(waits, WAITS_S[-1]))
@@ -297,7 +342,11 @@ class FailoverStream:
         """To one that is preferred, unless somebody has begun to speak meanwhile."""
         line = await self._opened(engine)
         if line.failed is not None:
+            # Also where that says nothing of the engine, as when this caller's language is refused.
+            self._back_at = self._now() + min(max(self._back_s, line.failed.retry_after_s or 0.0), LONGEST_BACK_S)
+            self._back_s = min(self._back_s * 2, LONGEST_BACK_S)
             return
+        self._back_s = BACK_S
         current = self._line
         if current is None or self._closed or not self._relay.between:
             self._let_go(line)
@@ -327,16 +376,26 @@ class FailoverStream:
         now, backlog_ms = self._now(), line.stream.backlog_ms
         for event in self._relay.no_speech(now, backlog_ms):
             self._tell(event)
-        why = self._relay.stalled(now, backlog_ms)
+        why = None if self._alone else self._relay.stalled(now, backlog_ms) or self._unfinished(now, backlog_ms)
         if why is not None:
             self._lose(line, EngineError(f"{line.engine.name}: {why}"), deaf=self._relay.deaf(now))
             return
         self._relay.settled(backlog_ms)
-        if self._relay.between and self._work is None:
+        if self._relay.between and self._work is None and now >= self._back_at:
             better = self._engines[: self._engines.index(line.engine)]
             back = next((engine for engine in better if self._ready(engine)), None)
             if back is not None:
                 self._begin(self._go_back(back))
+
+    def _unfinished(self, now: float, backlog_ms: int) -> str | None:
+        """Why it is to be replaced at the end of a call, where no more audio shows what it does not hear."""
+        if not self._drains:
+            self._progress = None
+        elif self._progress is None or backlog_ms < self._progress[1]:
+            self._progress = now, backlog_ms
+        elif now - max(self._progress[0], self._relay.heard_at) > DRAIN_S:
+            return "it does not finish what it was given"
+        return None
 
     def _let_go(self, line: _Line) -> None:
         if line.stream is None:
@@ -356,7 +415,7 @@ async def _closed(stream: RecognizerStream) -> None:
         log.warning("a recogniser's stream could not be closed: %s", type(error).__name__)
 
 
-def _key(engine: Recognizer) -> tuple[str, str]:
+def _key(engine: Recognizer) -> Key:
     return "recognition", engine.name
 
 

@@ -25,6 +25,10 @@ from kallglot.speech.used import Heard
 
 KEEP_MS: Constant = 40_000
 """Audio kept since the last final: longer than an utterance and the time in which a stall is noticed."""
+PIECE_MS: Constant = 20
+"""Audio that comes in smaller pieces is kept in pieces of this size."""
+MOST_KEPT: Constant = 4_096
+"""Pieces, gaps and marks: who sends a sample between two gaps does not get all of the time above."""
 TAIL_MS: Constant = 2_000
 """Of silence, nothing older is kept: speech begins before an engine tells of it."""
 QUIET_PEAK: Constant = 200
@@ -88,6 +92,8 @@ class Relay:
         self._resumed: tuple[int, int] | None = None
         """What this engine calls its beginning, and what it is called."""
         self._deaf_before = False
+        self._finished = -1
+        """Where the speaker was last said to have ended."""
         self._engine = ""
         self._begin(0, 0.0)
 
@@ -100,7 +106,7 @@ class Relay:
         self._partials = False
         self._again_until = self._end
         """What it is given again ends there."""
-        self._heard_at = now
+        self.heard_at = now
         self._pushed = 0
         self._loud = 0
         self._burst: tuple[int, int, int] | None = None
@@ -133,6 +139,7 @@ class Relay:
 
     def finish(self, now: float) -> None:
         self._add(Entry("finish", self._end, self._end))
+        self._finished = self._end
         if self._open and self._stopped is None:
             self._stopped = now, self._end
 
@@ -142,20 +149,20 @@ class Relay:
         """The event of the engine that hears, as the listener is to have it."""
         if isinstance(event, Failed):
             return []
-        self._heard_at = now
+        self.heard_at = now
         self._pushed = self._loud = 0
         self._burst = None
         self._trial = self._deaf_before = False
         match event:
             case SpeechStarted():
-                self._open, self._stopped = True, None
+                self._open, self._stopped = True, self._over(now)
                 self._start_ms = self._at(event.at_ms)
                 return self._started(self._begins(self._start_ms))
             case SpeechStopped():
                 self._stopped = now, self._end
                 return self._ended(self._at(event.at_ms))
             case Partial():
-                self._open, self._partials, self._stopped = True, True, None
+                self._open, self._partials, self._stopped = True, True, self._over(now)
                 self._start_ms = max(self._start_ms, self._at(event.start_ms))
                 return [replace(event, start_ms=self._begins(self._at(event.start_ms)))]
             case Final():
@@ -166,8 +173,7 @@ class Relay:
     def _final(self, event: Final) -> list[RecognizerEvent]:
         end_ms = min(self._at(event.end_ms), self._ms(self._end))
         start_ms = min(self._begins(self._at(event.start_ms)), end_ms)
-        given = [(name, self._ms(samples)) for name, samples in self._given if samples]
-        given.append((self._engine, self._ms(self._sent)))
+        given = self.untold
         self._given, self._sent = [], 0
         fields = (event.text, start_ms, end_ms, event.confidence, event.language, event.translation)
         self._resume_ms = self._resumed = None
@@ -176,14 +182,14 @@ class Relay:
             # Nothing of the next one was told yet.
             self._open, self._stopped = False, None
             told += self._ended(end_ms)
-        told.append(Heard(*fields, given=tuple(given)))
+        told.append(Heard(*fields, given=given))
         self._said_until = max(self._said_until, end_ms)
         self._commit(end_ms * self._rate // 1000)
         return told
 
     def settled(self, backlog_ms: float) -> None:
         """What the engine still has to deal with: speech that ended before, and of which it says nothing, was none."""
-        if self._stopped is not None and backlog_ms < self._ms(self._end - self._stopped[1]):
+        if self._stopped is not None and backlog_ms < max(1, self._ms(self._end - self._stopped[1])):
             self._open, self._stopped = False, None
         if self.between:
             behind_ms = backlog_ms + TAIL_MS + DEALT_WITH_MS
@@ -197,6 +203,12 @@ class Relay:
         return not self._open and self._resume_ms is None
 
     @property
+    def untold(self) -> tuple[tuple[str, int], ...]:
+        """Engines, and how many milliseconds of audio they were given since the last final."""
+        given = [(name, self._ms(samples)) for name, samples in self._given if samples]
+        return (*given, (self._engine, self._ms(self._sent))) if self._engine else tuple(given)
+
+    @property
     def kept_ms(self) -> int:
         return self._ms(self._kept_samples)
 
@@ -207,11 +219,15 @@ class Relay:
 
     def stalled(self, now: float, backlog_ms: float) -> str | None:
         """Why the engine is to be replaced; None where it is not."""
-        quiet_s = now - self._heard_at
+        quiet_s = now - self.heard_at
         pushed_ms = self._ms(self._pushed)
         if self._stopped is not None:
             since, at = self._stopped
-            if self._open and now - max(since, self._heard_at) > FINAL_S and backlog_ms >= self._ms(self._end - at):
+            if (
+                self._open
+                and now - max(since, self.heard_at) > FINAL_S
+                and backlog_ms >= max(1, self._ms(self._end - at))
+            ):
                 return "it does not say what an utterance was"
         elif self._open:
             patience = STALL_S if self._partials else SILENT_STALL_S
@@ -228,11 +244,11 @@ class Relay:
         """Whether it says nothing of what may be speech: there may be none."""
         if self._trial and self._burst is not None and self._ms(self._burst[2]) >= TRIAL_LOUD_MS:
             return self._ms(self._end - self._burst[0]) >= TRIAL_MS
-        return now - self._heard_at > DEAF_S and self._ms(self._loud) >= DEAF_MS
+        return now - self.heard_at > DEAF_S and self._ms(self._loud) >= DEAF_MS
 
     def no_speech(self, now: float, backlog_ms: float) -> list[RecognizerEvent]:
         """Speech that a lost engine told of, and of which the one after it finds nothing, is over."""
-        found = self._open or now - self._heard_at <= STALL_S or not self._dealt_with(backlog_ms)
+        found = self._open or now - self.heard_at <= STALL_S or not self._dealt_with(backlog_ms)
         if found or (self._resume_ms is None and not self._speaking):
             return []
         self._resume_ms = None
@@ -266,6 +282,10 @@ class Relay:
         return again, [Restarted(lost_ms)] if failure else []
 
     # Inside
+
+    def _over(self, now: float) -> tuple[float, int] | None:
+        """When and where an utterance ended that is told of only now: nothing came after its end was marked."""
+        return (now, self._end) if self._finished == self._end else None
 
     def _dealt_with(self, backlog_ms: float) -> bool:
         """Whether the engine is through with what it was given again."""
@@ -319,7 +339,13 @@ class Relay:
         if entry.kind == "skip" and self._kept and self._kept[-1].kind == "skip":
             self._kept[-1].end = entry.end
             return
-        self._kept.append(entry)
+        last = self._kept[-1] if self._kept else None
+        small = last is not None and last.kind == "audio" and last.end - last.start < PIECE_MS * self._rate // 1000
+        if last is not None and small and entry.kind == "audio":
+            last.pcm += entry.pcm
+            last.end = entry.end
+        else:
+            self._kept.append(entry)
         self._kept_samples += len(entry.pcm) // 2
         self._trim()
 
@@ -328,7 +354,8 @@ class Relay:
         while self._kept:
             first = self._kept[0]
             idle = self.between and first.end <= self._end - tail and (first.quiet or first.kind == "finish")
-            if not idle and self._kept_samples * 1000 <= KEEP_MS * self._rate:
+            many = self._kept_samples * 1000 > KEEP_MS * self._rate or len(self._kept) > MOST_KEPT
+            if not idle and not many:
                 return
             self._kept.popleft()
             self._kept_samples -= len(first.pcm) // 2

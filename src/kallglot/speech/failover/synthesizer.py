@@ -11,7 +11,7 @@ from typing import Final
 
 from kallglot.audio.codec import AudioFormatError
 from kallglot.audio.resample import Resampler
-from kallglot.speech.failover.rests import Rests
+from kallglot.speech.failover.rests import Key, Rests
 from kallglot.speech.types import EngineError, Synthesizer, Voice
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class FailoverSynthesizer:
     async def _speak(self, text: str, language: str, voice: Voice) -> AsyncGenerator[bytes]:
         order = self._in_order()
         for sentence in sentences(text):
+            lost: list[Synthesizer] = []
             while True:
                 engine = order[0]
                 try:
@@ -48,24 +49,25 @@ class FailoverSynthesizer:
                     async with aclosing(trying) as pieces:
                         async for pcm in pieces:
                             yield pcm
+                    self._rests.replaced.update(map(_key, lost))
                     break
                 except (EngineError, TimeoutError) as error:
                     log.warning("synthesis by %s failed: %s", engine.name, str(error) or "it took too long")
                     if len(order) == 1:
                         raise
-                    del order[0]
+                    lost.append(order.pop(0))
 
     async def _sentence(
         self, engine: Synthesizer, text: str, language: str, voice: Voice, *, last: bool
     ) -> AsyncGenerator[bytes]:
         """Audio at the first engine's rate. Raises :class:`EngineError` and, unless it is the ``last`` to be asked,
         ``TimeoutError``."""
-        key = ("synthesis", engine.name)
+        key = _key(engine)
         if engine is not self._engines[0]:
             voice = Voice(None, voice.speed)
         self._rests.trying(key)
         speaking = engine.synthesize(text, language, voice)
-        patience = FIRST_AUDIO_S
+        patience, spoken = FIRST_AUDIO_S, False
         resampler: Resampler | None = None
         try:
             if engine.sample_rate_hz != self.sample_rate_hz:
@@ -76,8 +78,10 @@ class FailoverSynthesizer:
                 if pcm is None:
                     break
                 if pcm:
-                    patience = BETWEEN_S
+                    patience, spoken = BETWEEN_S, True
                     yield pcm if resampler is None else resampler.process(pcm)
+            if not spoken and any(map(str.isalnum, text)):
+                raise EngineError(f"{engine.name} spoke nothing")
             if resampler is not None:
                 yield resampler.flush()
             self._rests.well(key)
@@ -96,7 +100,11 @@ class FailoverSynthesizer:
                 await speaking.aclose()
 
     def _in_order(self) -> list[Synthesizer]:
-        return sorted(self._engines, key=lambda one: not self._rests.ready(("synthesis", one.name), one))
+        return sorted(self._engines, key=lambda one: not self._rests.ready(_key(one), one))
+
+
+def _key(engine: Synthesizer) -> Key:
+    return "synthesis", engine.name
 
 
 def sentences(text: str) -> list[str]:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from kallglot.speech.failover.rests import Rests
+from kallglot.speech.failover.rests import Key, Rests
 from kallglot.speech.types import EngineError, Hints, Translator
 
 log = logging.getLogger(__name__)
@@ -36,20 +36,27 @@ class FailoverTranslator:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._total_s
         order = self._in_order()
-        for engine in order[:-1]:
-            patience = (until - loop.time()) * SHARE
+        for n, engine in enumerate(order):
+            patience = (until - loop.time()) * (SHARE if engine is not order[-1] else 1)
             try:
-                return await self._ask(engine, loop.time() + patience, text, source, target, hints)
+                translation = await self._ask(engine, loop.time() + patience, text, source, target, hints)
             except (EngineError, TimeoutError) as error:
                 log.warning("translation by %s failed: %s", engine.name, _words(error))
-        return await self._ask(order[-1], until, text, source, target, hints)
+                if engine is order[-1]:
+                    raise
+            else:
+                self._rests.replaced.update(_key(lost) for lost in order[:n])
+                return translation
+        raise AssertionError
 
     async def _ask(self, engine: Translator, until: float, text: str, source: str, target: str, hints: Hints) -> str:
-        key = ("translation", engine.name)
+        key = _key(engine)
         self._rests.trying(key)
         try:
             async with asyncio.timeout_at(until):
                 translation = await engine.translate(text, source, target, hints)
+            if not translation.strip() and any(map(str.isalnum, text)):
+                raise EngineError(f"{engine.name} translated it to nothing")
         except Exception as error:
             if not isinstance(error, EngineError | TimeoutError):
                 log.exception("%s broke over a translation", engine.name)
@@ -61,7 +68,11 @@ class FailoverTranslator:
 
     def _in_order(self) -> list[Translator]:
         """Those that rest after the others."""
-        return sorted(self._engines, key=lambda one: not self._rests.ready(("translation", one.name), one))
+        return sorted(self._engines, key=lambda one: not self._rests.ready(_key(one), one))
+
+
+def _key(engine: Translator) -> Key:
+    return "translation", engine.name
 
 
 def _words(error: Exception) -> str:
