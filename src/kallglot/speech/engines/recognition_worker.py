@@ -29,6 +29,8 @@ from kallglot.speech.engines.utterances import (
 from kallglot.speech.frames import Frame, FrameReader, Kind
 
 COMMIT_EVERY_MS: Final = 500
+GATHER_S: Final = 0.008
+"""Windows of different streams that become full within that are judged in one run: a quarter of a window."""
 STUCK_SECONDS: Final = 30.0
 """A decoding that takes longer will never end; twelve seconds of speech take less than one."""
 
@@ -39,6 +41,8 @@ class Worker:
         self._silero = silero
         self._out = out
         self._streams: dict[int, Listening] = {}
+        self._fresh: dict[int, Listening] = {}
+        """Those that something has come for."""
         self._schedule = Schedule()
         self._decoding: Job | None = None
         self._decoding_since = 0.0
@@ -72,27 +76,33 @@ class Worker:
             return
         if frame.kind is Kind.CLOSE:
             del self._streams[frame.stream]
+            self._fresh.pop(frame.stream, None)
             self._schedule.drop(frame.stream)
             self._model.forget(frame.stream)
             return
         stream.inbox.append((frame.kind, frame.payload))
+        self._fresh[frame.stream] = stream
         self._wake.set()
 
     async def _judge_forever(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._judge_once():
+            self._judge_once()
+            if self._fresh:
                 self._wake.set()
                 await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(GATHER_S)
 
-    def _judge_once(self) -> bool:
-        """One window of every stream that has one, in one run of the model; False when there was none."""
-        for stream in list(self._streams.values()):
+    def _judge_once(self) -> None:
+        """One window of every stream that has one, in one run of the model."""
+        fresh, self._fresh = self._fresh, {}
+        for stream in fresh.values():
             self._read_inbox(stream)
         for rate in (8000, 16000):
             asked: list[tuple[Listening, Any]] = []
-            for stream in self._streams.values():
+            for stream in fresh.values():
                 if stream.utterances.rate != rate:
                     continue
                 window = stream.utterances.next_window()
@@ -107,7 +117,9 @@ class Worker:
             states = [(stream.utterances.voice, samples) for stream, samples in asked]
             for (stream, _), probability in zip(asked, self._silero.probabilities(states), strict=True):
                 self._step(stream, probability)
-        return any(one.inbox or one.utterances.next_window_ready() for one in self._streams.values())
+        for number, stream in fresh.items():
+            if stream.inbox or stream.utterances.next_window_ready():
+                self._fresh[number] = stream
 
     def _read_inbox(self, stream: Listening) -> None:
         """Audio, up to something that has to wait until all before it was judged."""
@@ -228,9 +240,11 @@ class Worker:
             return
         error = done.exception()
         if error is not None:
+            # Whoever is there instead hears again what was not told; audio over which five have died is given up.
             print(f"decoding failed: {error!r}", file=sys.stderr, flush=True)
+            os._exit(1)
         if stream is not None:
-            self._use(stream, job, done.result() if error is None else Heard(""), seconds)
+            self._use(stream, job, done.result(), seconds)
         else:
             self._model.forget(job.stream)
         self._decode_next()

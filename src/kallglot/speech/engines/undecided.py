@@ -170,10 +170,12 @@ class UndecidedStream:
     async def _open(self, language: str) -> None:
         try:
             inner = await self._opener(language, self._told)
-        except EngineError as error:
+        except Exception as error:
+            if not isinstance(error, EngineError):
+                log.exception("opening a recogniser for %s failed", language)
             self._end()
             await self._close_probe()
-            self._on_event(Failed(str(error)))
+            self._on_event(Failed(str(error) or type(error).__name__))
             return
         self._inner = inner
         while self._kept:

@@ -17,7 +17,10 @@ log = logging.getLogger(__name__)
 
 VoiceActivity = Literal["silero", "energy"]
 AT_ONCE: Final = 64
-"""Windows judged by loudness before others get their turn."""
+"""Windows of one stream judged by loudness before others get their turn, and windows of different streams judged in one
+run of the model."""
+GATHER_S: Final = 0.008
+"""Windows that become full meanwhile are judged together: a quarter of a window is not noticed."""
 
 
 class Judged(Protocol):
@@ -42,7 +45,10 @@ class Judge:
         self._kind: VoiceActivity = voice_activity
         self._silero: Silero | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._streams: list[Judged] = []
+        self._streams: set[Judged] = set()
+        self._fresh: dict[Judged, None] = {}
+        """Those that something has come for."""
+        self._behind = False
         self._wake = asyncio.Event()
         self._judging: asyncio.Task[None] | None = None
 
@@ -62,13 +68,14 @@ class Judge:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     def add(self, stream: Judged) -> None:
-        self._streams.append(stream)
+        self._streams.add(stream)
 
     def remove(self, stream: Judged) -> None:
-        if stream in self._streams:
-            self._streams.remove(stream)
+        self._streams.discard(stream)
 
-    def notify(self) -> None:
+    def notify(self, stream: Judged) -> None:
+        """Something has come for it."""
+        self._fresh[stream] = None
         self._wake.set()
 
     async def _judge_forever(self) -> None:
@@ -76,36 +83,48 @@ class Judge:
             await self._wake.wait()
             self._wake.clear()
             try:
-                if await self._judge_once():
-                    self._wake.set()
+                await self._judge_once()
             except Exception as error:
                 log.exception("voice activity failed")
                 for stream in list(self._streams):
                     stream.judge_failed(error)
-            await asyncio.sleep(0)
+            if self._fresh:
+                self._wake.set()
+            await asyncio.sleep(0 if self._behind else GATHER_S)
 
-    async def _judge_once(self) -> bool:
-        """False when there was nothing to judge."""
+    async def _judge_once(self) -> None:
+        """What has come, as far as one window of each stream has to be asked about."""
+        fresh, self._fresh, self._behind = self._fresh, {}, False
         asked: list[tuple[Judged, Any]] = []
-        some = False
-        for stream in list(self._streams):
+        for stream in fresh:
+            if stream not in self._streams:
+                continue
             for _ in range(AT_ONCE):
                 stream.take_in()
                 window = stream.utterances.next_window()
                 if window is None:
                     break
-                some = True
                 samples, worth_asking = window
                 if worth_asking and self._silero is not None:
                     asked.append((stream, samples))
                     break
                 stream.utterances.voice.pass_by(samples)
                 stream.step(1.0 if worth_asking else 0.0)
+            else:
+                self._goes_on(stream)
         for rate in (8000, 16000):
             of_rate = [one for one in asked if one[0].utterances.rate == rate]
-            if of_rate:
-                await self._ask(of_rate)
-        return some
+            for at in range(0, len(of_rate), AT_ONCE):
+                await self._ask(of_rate[at : at + AT_ONCE])
+        for stream, _ in asked:
+            stream.take_in()
+            if stream.utterances.next_window_ready():
+                self._goes_on(stream)
+
+    def _goes_on(self, stream: Judged) -> None:
+        """There is more of it already."""
+        self._fresh[stream] = None
+        self._behind = True
 
     async def _ask(self, asked: list[tuple[Judged, Any]]) -> None:
         assert self._silero is not None

@@ -113,7 +113,7 @@ class SegmentStream:
             self._inbox.append(piece)
             self._waiting += len(piece) // 2
         self._bound_inbox()
-        self._judge.notify()
+        self._judge.notify(self)
 
     def skip(self, ms: int) -> None:
         if not self._closed and ms > 0:
@@ -123,13 +123,13 @@ class SegmentStream:
                 self._inbox[-1] = last + samples
             else:
                 self._inbox.append(samples)
-            self._judge.notify()
+            self._judge.notify(self)
 
     def finish(self) -> None:
         if not self._closed:
             if not self._inbox or self._inbox[-1] is not None:
                 self._inbox.append(None)
-            self._judge.notify()
+            self._judge.notify(self)
 
     async def drain(self) -> None:
         """Ends the utterance in progress, too."""
@@ -138,7 +138,7 @@ class SegmentStream:
         self.finish()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._inbox.append(done)
-        self._judge.notify()
+        self._judge.notify(self)
         await done
 
     async def close(self) -> None:
