@@ -15,18 +15,19 @@ from kallglot.audio.tones import dtmf
 from kallglot.clock import Clock
 from kallglot.session import events
 from kallglot.session.audience import Audience, Noted
+from kallglot.session.cast import Cast
 from kallglot.session.detection import Learned
 from kallglot.session.hearing import Hearing
 from kallglot.session.holding import Holding
 from kallglot.session.interpreter import Surroundings
 from kallglot.session.leg import Leg
+from kallglot.session.legs import Legs
 from kallglot.session.load import Load
 from kallglot.session.model import EndReason, Participant, Session, Turn
 from kallglot.session.playback import Playback
 from kallglot.session.ports import Engines, SessionJournal, Tape
 from kallglot.session.presence import Presence, persistently
 from kallglot.session.redaction import redaction
-from kallglot.session.routes import Plan, plan
 from kallglot.session.scribe import Scribe
 from kallglot.session.sessiontime import SessionTime
 from kallglot.session.speaker import Listening, Speaker
@@ -65,15 +66,10 @@ class LiveSession:
         self._journal = journal
         self._engines = engines
         self._clock = clock
-        self._participants = {participant.id: participant for participant in record.participants}
-        self._legs: dict[str, Leg] = {}
-        self._leg_order: dict[str, int] = {}
-        self._attached = 0
-        self._held: set[str] = set()
+        self._cast = Cast(record, journal, self._spawn)
+        self._legs = Legs()
         self._audience = Audience(self._record_heard)
         self._holding = Holding(self._audience)
-        self._plans: dict[tuple[str, str | None], Plan] = {}
-        self._keeping = asyncio.Lock()
         self._presence = Presence(
             record.id,
             journal,
@@ -94,7 +90,7 @@ class LiveSession:
             record.id,
             journal,
             session_ms=self._time.at,
-            participant=self._participants.__getitem__,
+            participant=self._cast.__getitem__,
             emit=self.emit,
             observe=observe,
         )
@@ -119,10 +115,10 @@ class LiveSession:
 
     def _speaker(self, participant: Participant, turns: Sequence[Turn]) -> Speaker:
         around = Surroundings(
-            speaker=lambda: self._participants[participant.id],
-            plan=partial(self._plan, participant.id),
+            speaker=lambda: self._cast[participant.id],
+            plan=partial(self._cast.plan, participant.id),
             hearings=self._audience.of,
-            commit=partial(self._scribe.write, lambda: self._participants[participant.id]),
+            commit=partial(self._scribe.write, lambda: self._cast[participant.id]),
             begun=partial(self._begun, participant.id),
             spoken=self._spoken,
             warn=self.warn,
@@ -145,7 +141,7 @@ class LiveSession:
     def record_on(self, tape: Tape) -> None:
         self._tape = tape
         for participant_id, speaker in self._speakers.items():
-            speaker.begins(tape.said_until_ms(self._participants[participant_id]))
+            speaker.begins(tape.said_until_ms(self._cast[participant_id]))
 
     # Life
 
@@ -197,7 +193,7 @@ class LiveSession:
             len(self._legs),
             [speaker.backlog_ms for speaker in speakers],
             [hearing.backlog_ms for hearing in hearings],
-            len(self._held),
+            self._legs.held,
         )
 
     def now_ms(self) -> float:
@@ -223,7 +219,7 @@ class LiveSession:
             found.add(use.kind, use.engine, use.language, audio_ms=use.audio_ms, characters=use.characters)
         for participant_id, speaker in self._speakers.items():
             for engine, ms in speaker.untold:
-                found.add("recognition", engine, self._participants[participant_id].language, audio_ms=ms)
+                found.add("recognition", engine, self._cast[participant_id].language, audio_ms=ms)
         return found.uses()
 
     async def begin_ending(self) -> None:
@@ -236,34 +232,30 @@ class LiveSession:
 
     def leave(self, code: int, reason: str) -> None:
         """Closes every leg; the session itself goes on and waits for them."""
-        legs = list(self._legs.values())
         self._ending = False
-        for leg in legs:
+        for leg in self._legs:
             leg.close(code, reason)
             self.detach(leg)
 
     def say_ended(self, reason: EndReason) -> None:
         self.emit(events.Ended(self.record.id, reason))
-        for leg in list(self._legs.values()):
+        for leg in self._legs:
             leg.close(STREAM_CLOSE_CODES.get(reason, 1000), reason)
         self._legs.clear()
-        self._leg_order.clear()
         self._note(self._audience.leave_all())
 
     # Legs
 
     def attach(self, leg: Leg, notices: Sequence[events.Warned] = ()) -> None:
         """Takes a leg in: from now on it hears and is heard. The first that it is told is that."""
-        self._attached += 1
-        bound = self._participants.get(leg.participant_id) if leg.participant_id else None
-        joined = bound is not None and not any(other.participant_id == bound.id for other in self._legs.values())
-        self._legs[leg.id] = leg
-        self._leg_order[leg.id] = self._attached
-        self._audience.join(leg, [bound] if bound is not None else list(self._participants.values()))
+        bound = self._cast.get(leg.participant_id)
+        joined = bound is not None and not self._legs.carries(bound.id)
+        self._legs.add(leg)
+        self._audience.join(leg, self._cast.everybody if bound is None else [bound])
         self.last_activity = self._clock.monotonic()
         if self.record.status == "created":
             self.record = replace(self.record, status="connecting")
-        leg.deliver(events.Ready(self.record.id, self.record.status, tuple(self._participants.values())))
+        leg.deliver(events.Ready(self.record.id, self.record.status, tuple(self._cast.everybody)))
         for notice in notices:
             leg.deliver(notice)
         self._presence.note()
@@ -271,14 +263,12 @@ class LiveSession:
             self.emit(events.ParticipantJoined(bound), but=leg)
 
     def detach(self, leg: Leg) -> None:
-        if self._legs.pop(leg.id, None) is None:
+        if not self._legs.remove(leg):
             return
-        self._held.discard(leg.id)
-        self._leg_order.pop(leg.id, None)
         self._note(self._audience.leave(leg))
         self.left_at = self._clock.now()
-        bound = self._participants.get(leg.participant_id) if leg.participant_id else None
-        if bound is not None and not any(other.participant_id == bound.id for other in self._legs.values()):
+        bound = self._cast.get(leg.participant_id)
+        if bound is not None and not self._legs.carries(bound.id):
             self.emit(events.ParticipantLeft(bound))
         if not self._ending:
             self._presence.note()
@@ -287,19 +277,15 @@ class LiveSession:
 
     def find(self, name: str) -> Participant | None:
         """A participant by id or, the first of it, by role."""
-        by_id = self._participants.get(name)
-        if by_id is not None:
-            return by_id
-        return next((found for found in self._participants.values() if found.role == name), None)
+        return self._cast.find(name)
 
     def unconnected(self, role: str) -> Participant | None:
         """The first participant of a role who has no leg of their own."""
-        connected = {leg.participant_id for leg in self._legs.values()}
-        everybody = self._participants.values()
-        return next((one for one in everybody if one.role == role and one.id not in connected), None)
+        waiting = (one for one in self._cast.everybody if one.role == role and not self._legs.carries(one.id))
+        return next(waiting, None)
 
     def audio(self, leg: Leg, participant_id: str, pcm: bytes, sample_rate_hz: int, timestamp_ms: float | None) -> None:
-        order = self._leg_order.get(leg.id)
+        order = self._legs.order(leg)
         if self._ending or order is None:
             return
         now = self._clock.monotonic()
@@ -308,7 +294,7 @@ class LiveSession:
         speaker = self._speakers[participant_id]
         placed = speaker.hear(leg.id, order, pcm, sample_rate_hz, timestamp_ms, self._time.at(now_ms))
         if placed is not None and not speaker.silenced:
-            participant, going = self._participants[participant_id], self._plan(participant_id)
+            participant, going = self._cast[participant_id], self._cast.plan(participant_id)
             if self._tape is not None:
                 self._tape.said(participant, placed.at_ms, pcm, sample_rate_hz)
             if going.original_to:
@@ -316,9 +302,8 @@ class LiveSession:
             if going.beneath:
                 ducked = going.ducked
                 self._audience.original(participant, going.beneath, pcm, sample_rate_hz, now_ms, ducks=ducked)
-        if speaker.backlog_ms > HOLD_INPUT_MS and leg.id not in self._held:
-            self._held.add(leg.id)
-            leg.hold_input(True)
+        if speaker.backlog_ms > HOLD_INPUT_MS:
+            self._legs.hold(leg)
 
     def text(self, participant_id: str, text: str) -> None:
         if self._ending:
@@ -328,14 +313,14 @@ class LiveSession:
 
     def speaks_in(self, participant_id: str, language: str) -> None:
         """A participant goes on in another language, and hears the others in it."""
-        self._change(replace(self._participants[participant_id], language=language, detected=False))
+        self._change(replace(self._cast[participant_id], language=language, detected=False))
         self._speakers[participant_id].speaks_in(language)
-        self.emit(events.ParticipantUpdated(self._participants[participant_id]))
+        self.emit(events.ParticipantUpdated(self._cast[participant_id]))
 
     def mute(self, participant_id: str, muted: bool) -> None:
         if self._speakers[participant_id].muted != muted:
             self._speakers[participant_id].muted = muted
-            self._change(replace(self._participants[participant_id], muted=muted))
+            self._change(replace(self._cast[participant_id], muted=muted))
 
     def hold(self, participant_id: str, held: bool) -> None:
         """Holding twice is holding."""
@@ -354,11 +339,11 @@ class LiveSession:
         """As tones, to whoever is on the participant's legs. Raises ``ValueError`` for what is no digit."""
         tones, now_ms = dtmf(digits, TONES_HZ), self._clock.monotonic() * 1000
         for hearing in self._audience.everything_of(participant_id):
-            hearing.original(self._participants[participant_id], tones, TONES_HZ, now_ms, ducks=False)
+            hearing.original(self._cast[participant_id], tones, TONES_HZ, now_ms, ducks=False)
 
     def dtmf(self, leg: Leg, digits: str) -> None:
         self._activity(self._clock.monotonic())
-        speaker = self._participants.get(leg.participant_id) if leg.participant_id else None
+        speaker = self._cast.get(leg.participant_id)
         self.emit(events.Dtmf(speaker, digits))
 
     def mark(self, leg: Leg, name: str) -> None:
@@ -387,15 +372,13 @@ class LiveSession:
         session_ms = self._time.at(now * 1000)
         for speaker in self._speakers.values():
             speaker.tick(session_ms)
-        if self._held and all(speaker.backlog_ms < RELEASE_INPUT_MS for speaker in self._speakers.values()):
-            for leg_id in self._held:
-                self._legs[leg_id].hold_input(False)
-            self._held.clear()
+        if self._legs.held and all(speaker.backlog_ms < RELEASE_INPUT_MS for speaker in self._speakers.values()):
+            self._legs.release()
 
     # What the session says
 
     def emit(self, event: events.SessionEvent, *, but: Leg | None = None) -> None:
-        for leg in list(self._legs.values()):
+        for leg in self._legs:
             if leg is not but:
                 leg.deliver(event)
 
@@ -427,41 +410,19 @@ class LiveSession:
             f"session {self.record.id}: its start could not be stored",
         )
 
-    def _plan(self, participant_id: str, language: str | None = None) -> Plan:
-        """The routes from a participant, for what they said in ``language`` where that is not theirs any more."""
-        known = self._plans.get((participant_id, language))
-        if known is None:
-            everybody = tuple(self._participants.values())
-            speaker = self._participants[participant_id]
-            if language is not None:
-                speaker = replace(speaker, language=language)
-            original_audio = self.record.translation.get("original_audio", "mute")
-            known = plan(self.record.mode, speaker, everybody, original_audio)
-            self._plans[participant_id, language] = known
-        return known
-
     def _learn_language(self, participant_id: str, learned: Learned) -> None:
-        participant = replace(self._participants[participant_id], language=learned.language, detected=True)
+        participant = replace(self._cast[participant_id], language=learned.language, detected=True)
         self._change(participant)
         self.emit(events.LanguageDetected(participant, learned.before, learned.confidence))
 
     def _change(self, participant: Participant) -> None:
-        self._participants[participant.id] = participant
-        self._plans.clear()
-        self.record = replace(self.record, participants=tuple(self._participants.values()))
-        self._spawn(self._keep_participants(), "participants")
-
-    async def _keep_participants(self) -> None:
-        async with self._keeping:
-            await persistently(
-                lambda: self._journal.participants(self.record.id, self.record.participants),
-                f"session {self.record.id}: a participant could not be stored",
-            )
+        self._cast.change(participant)
+        self.record = replace(self.record, participants=tuple(self._cast.everybody))
 
     def _record_heard(self, listener_id: str, at_monotonic_ms: float, pcm: bytes, sample_rate_hz: int) -> None:
         if self._tape is not None and self._time.begun:
             at_ms = self._time.at(at_monotonic_ms)
-            self._tape.heard(self._participants[listener_id], at_ms, pcm, sample_rate_hz)
+            self._tape.heard(self._cast[listener_id], at_ms, pcm, sample_rate_hz)
 
     def _spoken(self, turn_id: str) -> None:
         self._playback.timings.spoken(turn_id)
