@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -95,10 +96,17 @@ static void send_due(Run *run) {
 }
 
 static void set_timer(Run *run) {
-    uint64_t at = slot_due(run), earliest = now_us() + run->options.grid_us;
-    if (at < earliest && run->options.grid_us) at = earliest;
+    uint64_t at = slot_due(run);
     struct itimerspec when = {.it_value = {(time_t)(at / 1000000), (long)(at % 1000000) * 1000 + 1}};
     timerfd_settime(run->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* Many legs are read together, as a network card hands packets over: a wake-up for each would cost more than all else,
+ * here and in the server that causes it. */
+static void rest_until(uint64_t at) {
+    if (now_us() >= at) return;
+    struct timespec when = {(time_t)(at / 1000000), (long)(at % 1000000) * 1000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL);
 }
 
 static void handle(Run *run, const struct epoll_event *events, int count) {
@@ -122,20 +130,12 @@ static void go(Run *run) {
     while (run->phase != OVER) {
         send_due(run);
         bool behind = slot_due(run) <= now_us();
-        if (!behind) {
-            set_timer(run);
-            /* Many legs are read together, as a network card hands packets over: a wake-up for each would cost more
-             * than all else, here and in the server that causes it. */
-            if (run->options.grid_us) {
-                uint64_t expired;
-                if (read(run->timer, &expired, sizeof expired) < 0) continue;
-            }
-        }
-        uint64_t began = now_us();
-        int count = epoll_wait(run->load.epoll, events, MOST_EVENTS, behind || run->options.grid_us ? 0 : -1);
-        if (!run->options.grid_us) began = now_us();
+        if (!behind) set_timer(run);
+        int count = epoll_wait(run->load.epoll, events, MOST_EVENTS, behind ? 0 : -1);
+        uint64_t woke = now_us();
         handle(run, events, count);
-        if (run->phase == MEASURING) histogram_add(&run->load.figures.pass, now_us() - began);
+        if (run->phase == MEASURING) histogram_add(&run->load.figures.pass, now_us() - woke);
+        if (!behind) rest_until(woke + run->options.grid_us);
     }
 }
 
@@ -162,15 +162,14 @@ int main(int count, char **given) {
     descriptors.rlim_cur = descriptors.rlim_max;
     setrlimit(RLIMIT_NOFILE, &descriptors);
     signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_TIMERSLACK, 1000);
 
     load->run_id = (uint64_t)time(NULL) << 20 | (uint64_t)(getpid() & 0xFFFFF);
     load->reconnects = run.options.churn > 0;
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     run.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-    if (!run.options.grid_us) {
-        struct epoll_event event = {.events = EPOLLIN, .data.u32 = TIMER};
-        epoll_ctl(load->epoll, EPOLL_CTL_ADD, run.timer, &event);
-    }
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = TIMER};
+    epoll_ctl(load->epoll, EPOLL_CTL_ADD, run.timer, &event);
     run.began_us = now_us() + 10000;
     for (unsigned n = 0; n < load->count; n++)
         load->legs[n].connect_at_us = run.began_us + (uint64_t)(n / run.options.ramp * 1e6);
