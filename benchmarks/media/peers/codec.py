@@ -21,7 +21,7 @@ class _Media(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     event: str
-    streamSid: str = ""  # noqa: N815
+    streamSid: str = ""
     media: _Media | None = None
 
 
