@@ -19,7 +19,7 @@
 #include "report.h"
 #include "wire.h"
 
-enum { TIMER = 0xFFFFFFFF, MOST_EVENTS = 4096, TAIL_US = 500000, SENDS_AT_ONCE = 64, CONNECTING_S = 30 };
+enum { TIMER = 0xFFFFFFFF, MOST_EVENTS = 4096, SENDS_AT_ONCE = 64, CONNECTING_S = 30 };
 
 typedef enum { CONNECTING_PHASE, SETTLING, MEASURING, TAIL, OVER } Phase;
 
@@ -48,6 +48,10 @@ static bool all_settled(const Load *load) {
     return true;
 }
 
+static bool all_back(const Figures *figures) {
+    return figures->marked + figures->connecting_round_trip.total >= figures->frames_sent;
+}
+
 static void enter(Run *run, Phase phase, const char *word, uint64_t lasts_us) {
     run->phase = phase;
     run->deadline_us = now_us() + lasts_us;
@@ -70,8 +74,8 @@ static void advance(Run *run, uint64_t now) {
         run->cpu_seconds = cpu_seconds();
     } else if (run->phase == MEASURING && due) {
         run->cpu_seconds = cpu_seconds() - run->cpu_seconds;
-        enter(run, TAIL, "measured", TAIL_US);
-    } else if (run->phase == TAIL && due) {
+        enter(run, TAIL, "measured", (uint64_t)(run->options.tail * 1e6));
+    } else if (run->phase == TAIL && (due || all_back(figures))) {
         enter(run, OVER, NULL, 0);
     }
 }

@@ -11,8 +11,8 @@
 #define FAIL(...) (fprintf(stderr, "load: " __VA_ARGS__), fputc('\n', stderr), exit(2))
 
 static const char USAGE[] =
-    "load LEGS.tsv --port N --audio SPEECH.ulaw [--host 127.0.0.1] [--seconds 10] [--warmup 1] [--ramp 500]\n"
-    "     [--churn 0] [--garbage 0] [--grid-us N] [--json OUT]     see benchmarks/media/README.md";
+    "load LEGS.tsv --port N --audio SPEECH.ulaw [--host 127.0.0.1] [--seconds 10] [--warmup 1] [--tail 0.5]\n"
+    "     [--ramp 500] [--churn 0] [--garbage 0] [--grid-us N] [--json OUT]     see benchmarks/media/README.md";
 
 static double number(const char *text, const char *name) {
     char *end;
@@ -22,11 +22,12 @@ static double number(const char *text, const char *name) {
 }
 
 Options options_read(int count, char **given) {
-    Options options = {.host = "127.0.0.1", .seconds = 10, .warmup = 1, .ramp = 500, .grid_us = 100};
+    Options options = {.host = "127.0.0.1", .seconds = 10, .warmup = 1, .tail = 0.5, .ramp = 500, .grid_us = 100};
     static const struct option known[] = {
         {"host", 1, 0, 'h'},    {"port", 1, 0, 'p'},  {"audio", 1, 0, 'a'}, {"seconds", 1, 0, 's'},
         {"warmup", 1, 0, 'w'},  {"ramp", 1, 0, 'r'},  {"churn", 1, 0, 'c'}, {"garbage", 1, 0, 'g'},
-        {"grid-us", 1, 0, 'u'}, {"json", 1, 0, 'j'},  {0, 0, 0, 0},
+        {"grid-us", 1, 0, 'u'}, {"json", 1, 0, 'j'},  {"tail", 1, 0, 't'},
+        {0, 0, 0, 0},
     };
     int option;
     while ((option = getopt_long(count, given, "", known, NULL)) != -1) {
@@ -36,6 +37,7 @@ Options options_read(int count, char **given) {
         case 'a': options.audio = optarg; break;
         case 's': options.seconds = number(optarg, "seconds"); break;
         case 'w': options.warmup = number(optarg, "warmup"); break;
+        case 't': options.tail = number(optarg, "tail"); break;
         case 'r': options.ramp = number(optarg, "ramp"); break;
         case 'c': options.churn = number(optarg, "churn"); break;
         case 'g': options.garbage = number(optarg, "garbage"); break;

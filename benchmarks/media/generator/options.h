@@ -8,7 +8,7 @@
 typedef struct {
     const char *host, *audio, *json, *legs;
     int port;
-    double seconds, warmup, ramp, churn, garbage;
+    double seconds, warmup, tail, ramp, churn, garbage;
     unsigned grid_us;
 } Options;
 
