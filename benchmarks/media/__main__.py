@@ -21,11 +21,13 @@ from rich.console import Console
 from benchmarks.media import machine, report, toolchain
 from benchmarks.media.report import LIMITS, Visit
 from benchmarks.media.runs import Outcome, Pace, run
-from benchmarks.media.search import next_try
+from benchmarks.media.search import FACTOR, next_try
 from benchmarks.media.systems import SYSTEMS, Running, System
 
 SHORT_MINUTES: Final = 8.5
 SPOILT_AGAIN: Final = 2
+NARROW: Final = 1.2
+"""The first step of a search that begins where the round before ended."""
 MOST_LEGS: Final = 2000
 REST_S: Final = 1.0
 """Between two runs: what a server does when legs have gone."""
@@ -73,7 +75,8 @@ async def visited(system: System, number: int, plan: Plan, first: int, until: fl
 
 async def _search(visit: Visit, running: Running, plan: Plan, limit: float, first: int, until: float | None) -> None:
     while True:
-        legs = next_try(visit.tried, limit, first=first, most=plan.most, resolution=plan.resolution)
+        factor = FACTOR if visit.round == 1 else NARROW
+        legs = next_try(visit.tried, limit, first=first, most=plan.most, resolution=plan.resolution, factor=factor)
         if legs is None:
             return
         if until is not None and visit.tries and time.monotonic() + _takes(legs, plan.pace) > until:
@@ -82,7 +85,8 @@ async def _search(visit: Visit, running: Running, plan: Plan, limit: float, firs
         for again in range(SPOILT_AGAIN + 1):
             outcome = await once(running, legs, plan.pace, visit.rss_before)
             await asyncio.sleep(REST_S)
-            if not outcome.spoilt or again == SPOILT_AGAIN:
+            over = until is not None and time.monotonic() + _takes(legs, plan.pace) > until
+            if not outcome.spoilt or again == SPOILT_AGAIN or over:
                 break
             visit.spoilt.append(outcome)
         visit.tries.append(outcome)
@@ -159,10 +163,11 @@ def main() -> int:
     plan, about = Plan(asked, pace), machine.described()
     if core is not None:
         os.sched_setaffinity(0, {core})
-    if asked.legs is not None:
-        visits = asyncio.run(single(systems, asked.legs, plan))
-    else:
-        visits = asyncio.run(rounds(systems, asked.rounds, plan))
+    with machine.ahead_of_others():
+        if asked.legs is not None:
+            visits = asyncio.run(single(systems, asked.legs, plan))
+        else:
+            visits = asyncio.run(rounds(systems, asked.rounds, plan))
     how = {
         "cores": f"server and its children on {asked.server_core}, generator on {asked.generator_core}",
         "each run": f"{asked.seconds:g} s measured, {asked.warmup:g} s after connecting not",

@@ -149,7 +149,6 @@ def started(
                 settings["KALLGLOT_SCRIPTED_ENGINES"] = str(script)
             with machine.on_core(core):
                 server = await stack.enter_async_context(local_server(folder, settings))
-            machine.hurry(server.pid)
             headers = {"Authorization": f"Bearer {server.api_key}"}
             rest = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120))
             yield Kallglot(server, rest, dialect, heard)

@@ -9,8 +9,11 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psutil
+
+AHEAD: Final = -10
 
 
 @contextmanager
@@ -27,11 +30,23 @@ def on_core(core: int | None) -> Generator[None]:
         os.sched_setaffinity(0, before)
 
 
-def hurry(pid: int) -> None:
-    """Before what else the machine does, where that is allowed: the server and the generator alike."""
-    with contextlib.suppress(PermissionError, ProcessLookupError):
-        for thread in psutil.Process(pid).threads():
-            os.setpriority(os.PRIO_PROCESS, thread.id, -10)
+@contextmanager
+def ahead_of_others() -> Generator[None]:
+    """What is started meanwhile comes before what else the machine does, where that is allowed: servers and the
+    generator alike. Linux weighs whole terminal sessions against each other, where it groups by them."""
+    group = Path("/proc/self/autogroup")
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, AHEAD)
+    with contextlib.suppress(OSError):
+        group.write_text(str(AHEAD))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            group.write_text("0")
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,6 @@ async def run(
             process = await asyncio.create_subprocess_exec(
                 *command, "--json", out, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
             )
-        machine.hurry(process.pid)
         lag = None
         at: dict[bytes, machine.Used] = {}
         assert process.stdout is not None

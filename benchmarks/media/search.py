@@ -19,7 +19,14 @@ def held(tried: Mapping[int, float], limit: float) -> int:
 
 
 def next_try(
-    tried: Mapping[int, float], limit: float, *, first: int, least: int = 1, most: int, resolution: float
+    tried: Mapping[int, float],
+    limit: float,
+    *,
+    first: int,
+    least: int = 1,
+    most: int,
+    resolution: float,
+    factor: float = FACTOR,
 ) -> int | None:
     """Larger and larger, or smaller and smaller, by a factor; then between what held and what failed, until these are
     within ``resolution`` of each other. None: it is known."""
@@ -28,9 +35,9 @@ def next_try(
     if not tried:
         return max(least, min(first, most))
     if failed is None:
-        return None if best >= most else min(most, max(best + 1, round(best * FACTOR)))
+        return None if best >= most else min(most, max(best + 1, round(best * factor)))
     if best == 0:
-        return None if failed <= least else max(least, int(failed / FACTOR))
+        return None if failed <= least else max(least, int(failed / factor))
     if failed - best <= max(1, resolution * best):
         return None
     between = round(math.sqrt(best * failed))

@@ -91,7 +91,6 @@ def peer(
             )
         try:
             await _listens(port, process)
-            machine.hurry(process.pid)
             yield Peer(port, process.pid, path, proof)
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -131,18 +130,31 @@ SYSTEMS = (
     ),
     System("pipecat", "tuned: lean, 8 kHz, not paced", peer("pipecat"), 80),
     System("pipecat-silero", "tuned, with Silero", peer("pipecat", "--silero", proof=SPEECH), 20),
-    System("pipecat-documented", "as its documentation sets it up", peer("pipecat", "--documented"), 40),
+    System(
+        "pipecat-documented",
+        "as its documentation sets it up, but not paced",
+        peer("pipecat", "--documented", "--unpaced"),
+        40,
+    ),
     System(
         "pipecat-documented-silero",
-        "as its documentation sets it up, with Silero",
-        peer("pipecat", "--documented", "--silero", proof=SPEECH),
+        "the same, with Silero",
+        peer("pipecat", "--documented", "--unpaced", "--silero", proof=SPEECH),
         15,
+        short=False,
+    ),
+    System(
+        "pipecat-documented-paced",
+        "as its documentation sets it up; what it is behind by at the start it stays",
+        peer("pipecat", "--documented"),
+        40,
+        short=False,
     ),
     System("fastrtc", "asynchronous handler, Twilio mode", peer("fastrtc", path="/telephone/handler"), 130),
     System("picows-bare", "echo without work", peer("picows", "--bare"), 1400),
     System("picows", "echo with the codec work", peer("picows"), 900),
     System("aiohttp-bare", "echo without work", peer("aiohttp", "--bare"), 700, short=False),
-    System("aiohttp", "echo with the codec work", peer("aiohttp"), 600),
+    System("aiohttp", "echo with the codec work", peer("aiohttp"), 600, short=False),
     System("websockets-bare", "echo without work", peer("websockets", "--bare"), 450, short=False),
-    System("websockets", "echo with the codec work", peer("websockets"), 350),
+    System("websockets", "echo with the codec work", peer("websockets"), 350, short=False),
 )

@@ -19,7 +19,7 @@
 #include "report.h"
 #include "wire.h"
 
-enum { TIMER = 0xFFFFFFFF, MOST_EVENTS = 4096, SENDS_AT_ONCE = 64, CONNECTING_S = 30 };
+enum { TIMER = 0xFFFFFFFF, AGAIN_AFTER_DROP_US = 500000, MOST_EVENTS = 4096, SENDS_AT_ONCE = 64, CONNECTING_S = 30 };
 
 typedef enum { CONNECTING_PHASE, SETTLING, MEASURING, TAIL, OVER } Phase;
 
@@ -84,7 +84,7 @@ static void churn(Run *run, uint64_t now) {
     if (run->options.churn <= 0 || run->phase == CONNECTING_PHASE || now < run->next_drop_us) return;
     run->next_drop_us = now + (uint64_t)(1e6 / run->options.churn);
     Leg *leg = &run->load.legs[(random_bits() >> 16) % run->load.count];
-    if (leg->state == LIVE) leg_drop(&run->load, leg, random_bits() >> 63, 200000);
+    if (leg->state == LIVE) leg_drop(&run->load, leg, random_bits() >> 63, AGAIN_AFTER_DROP_US);
 }
 
 static void send_due(Run *run) {

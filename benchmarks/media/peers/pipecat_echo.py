@@ -2,8 +2,9 @@
 
 As lean as it can be made: uvloop, the sans-IO WebSockets of uvicorn, 8 kHz throughout, 20 ms chunks, no task for the
 processor, output that is not paced, nothing that watches turns, no RTVI, no log. ``--documented`` is what the pages on
-Twilio set up: 40 ms chunks at the pace of speech, metrics, RTVI, uvicorn's own choices. ``--silero`` puts its voice
-activity in front, and ``GET /speech`` says how often that began to hear speech.
+Twilio set up: 40 ms chunks, metrics, RTVI, uvicorn's own choices, and output at the pace of speech unless
+``--unpaced``. ``--silero`` puts its voice activity in front, and ``GET /speech`` says how often that began to hear
+speech.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPI
 from pipecat.workers.runner import WorkerRunner
 
 app = FastAPI()
-asked = argparse.Namespace(documented=False, silero=False)
+asked = argparse.Namespace(documented=False, unpaced=False, silero=False)
 speech_began = 0
 
 
@@ -84,7 +85,7 @@ async def stream(socket: WebSocket, path: str) -> None:
     await socket.accept()
     _, call = await parse_telephony_websocket(socket)
     transport = transport_of(socket, call)
-    if not asked.documented:
+    if asked.unpaced or not asked.documented:
         transport.output()._write_audio_sleep = at_once  # type: ignore[attr-defined]
     activity = [VADProcessor(vad_analyzer=SileroVADAnalyzer())] if asked.silero else []
     echo = Echo(enable_direct_mode=not asked.documented)
@@ -108,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--documented", action="store_true")
+    parser.add_argument("--unpaced", action="store_true")
     parser.add_argument("--silero", action="store_true")
     parser.parse_args(namespace=asked)
     if asked.documented:
