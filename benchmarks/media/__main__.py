@@ -82,13 +82,14 @@ async def _search(visit: Visit, running: Running, plan: Plan, limit: float, firs
         if until is not None and visit.tries and time.monotonic() + _takes(legs, plan.pace) > until:
             visit.whole = False
             return
-        for again in range(SPOILT_AGAIN + 1):
-            outcome = await once(running, legs, plan.pace, visit.rss_before)
-            await asyncio.sleep(REST_S)
-            over = until is not None and time.monotonic() + _takes(legs, plan.pace) > until
-            if not outcome.spoilt or again == SPOILT_AGAIN or over:
+        outcome = await once(running, legs, plan.pace, visit.rss_before)
+        await asyncio.sleep(REST_S)
+        for _ in range(SPOILT_AGAIN):
+            if not outcome.spoilt or (until is not None and time.monotonic() + _takes(legs, plan.pace) > until):
                 break
             visit.spoilt.append(outcome)
+            outcome = await once(running, legs, plan.pace, visit.rss_before)
+            await asyncio.sleep(REST_S)
         visit.tries.append(outcome)
         console.print(f"    {visit.system} {legs}: {outcome.value_ms:.1f} ms", style="dim")
 

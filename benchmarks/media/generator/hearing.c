@@ -51,7 +51,7 @@ static bool found_marker(Load *load, Leg *leg, const uint8_t *at, uint64_t now) 
     if (!marker_read(at, now, &age, &sender) || sender >= load->count || age > OLDEST_US) return false;
     Figures *figures = &load->figures;
     const Leg *from = &load->legs[sender];
-    uint64_t sent_us = now - age;
+    uint64_t sent_us = marker_floor(now) - age;
     figures->marked_all++;
     if (leg->garbage || from->garbage || sent_us < figures->from_us || sent_us >= figures->until_us) return true;
     uint64_t settled_us = (from->live_us > leg->live_us ? from->live_us : leg->live_us) + load->settle_us;

@@ -137,7 +137,7 @@ static void stream_id(const Load *load, const Leg *leg, char out[35]) {
 
 void leg_live(Leg *leg, uint64_t now) {
     leg->state = LIVE;
-    leg->live_us = now;
+    leg->live_us = marker_floor(now);
     leg->settled = true;
 }
 

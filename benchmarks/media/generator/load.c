@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "leg.h"
+#include "marker.h"
 #include "options.h"
 #include "report.h"
 #include "wire.h"
@@ -65,12 +66,12 @@ static void advance(Run *run, uint64_t now) {
     Figures *figures = &run->load.figures;
     bool due = now >= run->deadline_us;
     if (run->phase == CONNECTING_PHASE && (due || (run->slot % run->load.count == 0 && all_settled(&run->load)))) {
-        run->load.settle_us = (uint64_t)(run->options.warmup * 1e6);
+        run->load.settle_us = marker_floor((uint64_t)(run->options.warmup * 1e6));
         enter(run, SETTLING, "settling", run->load.settle_us);
     } else if (run->phase == SETTLING && due) {
         enter(run, MEASURING, "measuring", (uint64_t)(run->options.seconds * 1e6));
-        figures->from_us = now;
-        figures->until_us = run->deadline_us;
+        figures->from_us = marker_floor(now) + MARKER_TICK_US;
+        figures->until_us = marker_floor(run->deadline_us);
         run->cpu_seconds = cpu_seconds();
     } else if (run->phase == MEASURING && due) {
         run->cpu_seconds = cpu_seconds() - run->cpu_seconds;

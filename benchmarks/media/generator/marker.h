@@ -13,6 +13,11 @@ enum { MARKER_BYTES = 12, MARKER_BASE = 28, MARKER_TICK_US = 20, MARKER_TIME_DIG
 enum { MARKER_MOST_LEGS = MARKER_BASE * MARKER_BASE * MARKER_BASE };
 #define MARKER_WRAP ((uint64_t)MARKER_MOST_LEGS * MARKER_MOST_LEGS)
 
+/* As a marker has it. Moments that are compared with what markers say are such, too. */
+static inline uint64_t marker_floor(uint64_t us) {
+    return us - us % MARKER_TICK_US;
+}
+
 static inline uint8_t marker_code(unsigned digit) {
     return (uint8_t)(digit < 14 ? 0xF1 + digit : 0x71 + digit - 14);
 }
