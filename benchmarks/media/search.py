@@ -1,0 +1,44 @@
+"""The largest number of legs that holds, found with as few tries as can be. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+FACTOR: Final = 1.6
+
+
+def held(tried: Mapping[int, float], limit: float) -> int:
+    """The largest number whose try stayed below the limit, with none that failed beneath it; 0: there is none.
+
+    ``tried`` is what each number of legs came to, the first and only time that it was tried.
+    """
+    failed = min((legs for legs, value in tried.items() if value >= limit), default=math.inf)
+    return max((legs for legs, value in tried.items() if legs < failed), default=0)
+
+
+def next_try(
+    tried: Mapping[int, float],
+    limit: float,
+    *,
+    first: int,
+    least: int = 1,
+    most: int,
+    resolution: float,
+    factor: float = FACTOR,
+) -> int | None:
+    """Larger and larger, or smaller and smaller, by a factor; then between what held and what failed, until these are
+    within ``resolution`` of each other. None: it is known."""
+    best = held(tried, limit)
+    failed = min((legs for legs, value in tried.items() if value >= limit), default=None)
+    if not tried:
+        return max(least, min(first, most))
+    if failed is None:
+        return None if best >= most else min(most, max(best + 1, round(best * factor)))
+    if best == 0:
+        return None if failed <= least else max(least, int(failed / factor))
+    if failed - best <= max(1, resolution * best):
+        return None
+    between = round(math.sqrt(best * failed))
+    return between if best < between < failed else best + 1
