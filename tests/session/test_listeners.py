@@ -255,6 +255,31 @@ async def test_a_voice_that_comes_faster_than_it_is_spoken_is_handed_out_a_secon
     await call.board.close()
 
 
+@pytest.mark.parametrize("held_back_ms", [400, 800, 3000])
+async def test_a_voice_that_was_held_back_is_made_up_for_in_its_pauses(held_back_ms: int) -> None:
+    """Of a line with noise: what is between words is far below the words, and not silent."""
+    words, noise = 8000, 600
+    call = Call(a_session(participants=(ANNA, BERT)))
+    live, (anna, bert) = await call.joined(ANNA, BERT)
+    for _ in range(held_back_ms // 20):
+        live.audio(anna, ANNA.id, voice(level=words), 8000, None)
+    talk = Talk(call, live)
+    seconds = 0.0
+
+    def late_ms() -> float:
+        return len(bert.audio) * 20 - seconds * 1000
+
+    loud = held_back_ms // 20
+    for _ in range(4):
+        await talk.go_on(0.5, (anna, 20, 0), level=words)
+        loud += 25
+        await talk.go_on(1.0, (anna, 20, 0), level=noise)
+        seconds += 1.5
+    assert late_ms() <= 100
+    assert levels(bert).count(words) == loud
+    await call.board.close()
+
+
 async def test_a_synthesiser_that_stalls_silences_nobody_else() -> None:
     call = Call(a_session(participants=(ANNA, BERT, EVA)))
     live, (anna, bert, _) = await call.joined(ANNA, BERT, EVA)

@@ -33,7 +33,10 @@ MOST_AHEAD_MS: Final = 1000
 MOST_BEHIND: Final = 500
 """Frames of such a voice that wait; older ones are let go."""
 QUIET_PEAK: Final = 200
-"""A frame that is nowhere louder may be left out, to catch up."""
+QUIET_SHARE: Final = 0.1
+"""A frame that is nowhere louder, or 20 dB below what was loudest lately, may be left out to catch up."""
+FORGET: Final = 0.995
+"""By frame: what was loudest is half as loud after three seconds."""
 FOLLOWED_MS: Final = 1000
 """A turn begins behind the voices that were handed out before it, as far as that is a matter of chunks and jitter."""
 
@@ -98,10 +101,15 @@ class Hearing:
         if mixed or voice.waiting:
             voice.wait(frames, MOST_WAITING if mixed else MOST_BEHIND)
             return
+        burst = self.leg.output.burst
         for n, frame in enumerate(frames):
-            if self._heard_ms - now_ms >= MOST_AHEAD_MS and not self.leg.output.burst:
+            ahead_ms = self._heard_ms - now_ms
+            if ahead_ms >= MOST_AHEAD_MS and not burst:
                 voice.wait(frames[n:], MOST_BEHIND)
                 break
+            if ahead_ms > NEAR_LEAD_MS + 2 * voice.chunk_ms and not burst and voice.quiet(frame):
+                # What a stall or the wait for the connection held back is made up for in the speaker's pauses.
+                continue
             self._deliver(voice.role, None, voice.levelled(frame, over=False), self._next_heard(now_ms), now_ms)
 
     def mark(self, name: str) -> None:
@@ -206,6 +214,7 @@ class _Voice:
         self._resampler = None if sample_rate_hz == target_hz else Resampler(sample_rate_hz, target_hz)
         self._frame_bytes = target_hz * playout.FRAME_MS // 1000 * 2
         self._rest = b""
+        self._loudest = 0.0
 
     def silent(self, now_ms: float) -> bool:
         """Nothing came for so long that what comes next is a beginning."""
@@ -234,5 +243,11 @@ class _Voice:
     def catch_up(self) -> None:
         """Leaves out what is not heard, as long as more waits than has to."""
         usual = NEAR_LEAD_MS + self.chunk_ms
-        while len(self.waiting) * playout.FRAME_MS > usual and audioop.max(self.waiting[0], 2) <= QUIET_PEAK:
+        while len(self.waiting) * playout.FRAME_MS > usual and self.quiet(self.waiting[0]):
             self.waiting.popleft()
+
+    def quiet(self, frame: bytes) -> bool:
+        """Whether the frame can be left out. Asked only while there is something to catch up on."""
+        peak = audioop.max(frame, 2)
+        self._loudest = max(peak, self._loudest * FORGET)
+        return peak <= max(QUIET_PEAK, self._loudest * QUIET_SHARE)
