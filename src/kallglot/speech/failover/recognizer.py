@@ -6,13 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from kallglot.speech import used
+from kallglot.speech.failover.opener import Line, Opener, key_of
 from kallglot.speech.failover.relay import Relay
-from kallglot.speech.failover.rests import Key, Rests
+from kallglot.speech.failover.rests import Rests
 from kallglot.speech.types import (
     EngineError,
     Failed,
@@ -26,7 +26,6 @@ from kallglot.speech.types import Final as FinalText
 
 log = logging.getLogger(__name__)
 
-OPEN_S: Final = 5.0
 CLOSE_S: Final = 5.0
 LOOK_S: Final = 0.5
 """Between looks at whether an engine has stalled, or the preferred one is back."""
@@ -69,15 +68,6 @@ class FailoverRecognizer:
         return stream
 
 
-@dataclass(eq=False, slots=True)
-class _Line:
-    """A stream of one engine."""
-
-    engine: Recognizer
-    stream: RecognizerStream | None = None
-    failed: EngineError | None = None
-
-
 class FailoverStream:
     def __init__(
         self,
@@ -90,12 +80,13 @@ class FailoverStream:
         self._engines = engines
         self._rests = rests
         self._options = options
+        self._opener = Opener(engines, rests, options, told=self._told, let_go=self._let_go)
         self._on_event = on_event
         self._now = now
         self._alone = len(engines) == 1
         self._looks = not self._alone or _far(engines[0])
         self._relay = Relay(options.sample_rate_hz, keeps=self._looks)
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._changed = asyncio.Event()
         self._suspect: Recognizer | None = None
         self._work: asyncio.Task[None] | None = None
@@ -115,7 +106,7 @@ class FailoverStream:
 
     async def open(self) -> None:
         """Raises :class:`EngineError` where no engine can be opened."""
-        found = await self._first_that_opens(None)
+        found = await self._opener.first(None)
         if isinstance(found, EngineError):
             raise found
         self._take(found)
@@ -214,46 +205,7 @@ class FailoverStream:
 
     # Choosing
 
-    def _ready(self, engine: Recognizer) -> bool:
-        return self._rests.ready(_key(engine), engine)
-
-    async def _first_that_opens(self, lost: Recognizer | None) -> _Line | EngineError:
-        """Of those that are well, in order; then of the others, the one that was just lost last."""
-        order = sorted(self._engines, key=lambda engine: (not self._ready(engine), engine is lost))
-        error: EngineError | None = None
-        for n, engine in enumerate(order):
-            line = await self._opened(engine)
-            if line.failed is None:
-                self._rests.replaced.update(map(_key, order[:n]))
-                return line
-            error = line.failed
-        return error or EngineError("there is no engine")
-
-    async def _opened(self, engine: Recognizer) -> _Line:
-        """With why it could not be opened."""
-        line = _Line(engine)
-        self._rests.trying(_key(engine))
-        try:
-            async with asyncio.timeout(OPEN_S):
-                line.stream = await engine.open(self._options, partial(self._told, line))
-        except TimeoutError:
-            line.failed = EngineError(f"{engine.name} did not open a stream in time")
-        except EngineError as error:
-            line.failed = error
-        except Exception as error:
-            log.exception("opening %s failed", engine.name)
-            line.failed = EngineError(f"{engine.name}: {type(error).__name__}")
-        if line.failed is not None:
-            self._failed(engine, line.failed)
-            if line.stream is not None:
-                self._let_go(line)
-        return line
-
-    def _failed(self, engine: Recognizer, error: EngineError) -> None:
-        log.warning("recognition by %s failed: %s", engine.name, error)
-        self._rests.failed(_key(engine), error)
-
-    def _take(self, line: _Line, *, failure: bool = False, trial: bool = False) -> None:
+    def _take(self, line: Line, *, failure: bool = False, trial: bool = False) -> None:
         again, events = self._relay.adopt(line.engine.name, self._now(), failure=failure, trial=trial)
         self._line = line
         self._taken_at, self._progress = self._now(), None
@@ -269,7 +221,7 @@ class FailoverStream:
                 case "finish":
                     self._do(line, _finish)
 
-    def _do(self, line: _Line, what: Callable[[RecognizerStream], None]) -> None:
+    def _do(self, line: Line, what: Callable[[RecognizerStream], None]) -> None:
         if line.stream is None or line is not self._line:
             return
         try:
@@ -279,7 +231,7 @@ class FailoverStream:
 
     # What engines tell
 
-    def _told(self, line: _Line, event: RecognizerEvent) -> None:
+    def _told(self, line: Line, event: RecognizerEvent) -> None:
         if isinstance(event, Failed):
             line.failed = line.failed or EngineError(event.reason)
             self._lose(line, line.failed)
@@ -290,12 +242,14 @@ class FailoverStream:
         for one in self._relay.tell(event, self._now()):
             self._tell(one)
         if isinstance(event, FinalText):
-            self._rests.well(_key(line.engine))
+            self._rests.well(key_of(line.engine))
         if isinstance(event, Partial | FinalText):
             if self._suspect is not None and self._suspect is not line.engine:
                 # Somebody heard what it did not.
-                self._failed(self._suspect, EngineError(f"{self._suspect.name} said nothing of what it was given"))
-                self._rests.replaced[_key(self._suspect)] += 1
+                self._opener.failed(
+                    self._suspect, EngineError(f"{self._suspect.name} said nothing of what it was given")
+                )
+                self._rests.replaced[key_of(self._suspect)] += 1
             self._suspect = None
 
     def _tell(self, event: RecognizerEvent) -> None:
@@ -306,19 +260,19 @@ class FailoverStream:
 
     # Replacing
 
-    def _lose(self, line: _Line, error: EngineError, *, deaf: bool = False) -> None:
+    def _lose(self, line: Line, error: EngineError, *, deaf: bool = False) -> None:
         if line is not self._line or self._closed:
             return
         if deaf:
             self._suspect = line.engine
         else:
-            self._failed(line.engine, error)
+            self._opener.failed(line.engine, error)
         lasted_s = self._now() - self._taken_at
         self._fruitless = 0 if lasted_s > SETTLED_S else self._fruitless + 1
         self._drop(line, deaf=deaf)
         self._begin(self._replace(line.engine))
 
-    def _drop(self, line: _Line, *, deaf: bool = False) -> None:
+    def _drop(self, line: Line, *, deaf: bool = False) -> None:
         self._line = None
         self._changed.set()
         self._relay.lost(deaf=deaf)
@@ -330,17 +284,17 @@ class FailoverStream:
             # All of them open, and fall over what they are given.
             await asyncio.sleep(WAITS_S[min(rounds, len(WAITS_S)) - 1])
         while not self._closed:
-            found = await self._first_that_opens(lost)
+            found = await self._opener.first(lost)
             if not isinstance(found, EngineError):
                 if found.engine is not lost and lost is not self._suspect:
-                    self._rests.replaced[_key(lost)] += 1
+                    self._rests.replaced[key_of(lost)] += 1
                 self._take(found, failure=True)
                 return
             await asyncio.sleep(next(waits, WAITS_S[-1]))
 
     async def _go_back(self, engine: Recognizer) -> None:
         """To one that is preferred, unless somebody has begun to speak meanwhile."""
-        line = await self._opened(engine)
+        line = await self._opener.one(engine)
         if line.failed is not None:
             # Also where that says nothing of the engine, as when this caller's language is refused.
             self._back_at = self._now() + min(max(self._back_s, line.failed.retry_after_s or 0.0), LONGEST_BACK_S)
@@ -383,7 +337,7 @@ class FailoverStream:
         self._relay.settled(backlog_ms)
         if self._relay.between and self._work is None and now >= self._back_at:
             better = self._engines[: self._engines.index(line.engine)]
-            back = next((engine for engine in better if self._ready(engine)), None)
+            back = next((engine for engine in better if self._opener.ready(engine)), None)
             if back is not None:
                 self._begin(self._go_back(back))
 
@@ -397,7 +351,7 @@ class FailoverStream:
             return "it does not finish what it was given"
         return None
 
-    def _let_go(self, line: _Line) -> None:
+    def _let_go(self, line: Line) -> None:
         if line.stream is None:
             return
         stream, line.stream = line.stream, None
@@ -413,10 +367,6 @@ async def _closed(stream: RecognizerStream) -> None:
             await stream.close()
     except Exception as error:
         log.warning("a recogniser's stream could not be closed: %s", type(error).__name__)
-
-
-def _key(engine: Recognizer) -> Key:
-    return "recognition", engine.name
 
 
 def _far(engine: Recognizer) -> bool:
