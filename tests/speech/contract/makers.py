@@ -118,7 +118,7 @@ class _Remote:
 
     def _config(self, server: FakeServer, changes: Mapping[str, Any]) -> ProviderConfig:
         hurry: dict[str, Any] = {
-            "catch_up": 1e9, "burst_ms": 10**9, "backoff_s": (0.0, 0.02), "close_s": 0.3, "first_wait_s": 0.01,
+            "catch_up": 1e9, "burst_ms": 10**9, "backoff_s": (0.0, 0.02), "close_s": 1.0, "first_wait_s": 0.01,
             **changes,
         }  # fmt: skip
         parts = {}
