@@ -1,0 +1,160 @@
+"""Where each microsecond goes: the main process's stacks, sampled from outside, by stage.
+
+py-spy reads them without stopping the server (``--nonblocking``), from an environment of its own. A run without it is made
+first: where processor time or lateness differ by more than chance, the figures are of the sampler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.calls.figures import Figures
+from benchmarks.calls.plant import Plant
+from benchmarks.calls.run import run
+
+ENVIRONMENT: Final = Path("benchmarks/calls/.cache/py-spy")
+PACKAGE: Final = "py-spy==0.4.3"
+RATE_HZ: Final = 250
+
+STAGES: Final[Sequence[tuple[str, str]]] = (
+    ("recording", r"kallglot/recording/|_record_heard"),
+    (
+        "recogniser send",
+        r"speech/remote/(stream|connection|ledger|telling|recognizer)|providers/deepgram|session/ear\.py",
+    ),
+    ("translator", r"speech/remote/translator|providers/deepl"),
+    ("synthesizer", r"speech/remote/(synthesizer|audio)|providers/(elevenlabs|voiced)"),
+    ("engines' sockets", r"site-packages/aiohttp/|speech/remote/http"),
+    ("encode and write", r"legs/(native|twilio|carrier|telnyx)\.py.*:(audio|media)|deliver_audio|g711\.py.*encode"),
+    ("decode", r"legs/(native|twilio|carrier|telnyx|dialect|messages|reorder)\.py|audio/(codec|g711)\.py"),
+    (
+        "playout tick",
+        r"audio/playout|audio/tempo|session/hearing\.py:tick|_tick_forever|session/live\.py:tick|audience\.py:tick",
+    ),
+    ("timeline", r"audio/(mediaclock|timeline)|sessiontime"),
+    (
+        "route and mix",
+        r"session/(live|audience|hearing|routes|speaker|floor|holding|presence)\.py|audio/(ducking|resample)",
+    ),
+    ("turns", r"session/|speech/"),
+    ("WebSocket, JSON and base64 in", r"kallglot/legs/"),
+    (
+        "events and store",
+        r"kallglot/(store|webhooks|api|outbox|metrics|observer|carriers|billing|traces)|sqlalchemy|aiosqlite|uvicorn",
+    ),
+    ("kernel, socket read and event loop", r"uvloop|asyncio/|<module>|selectors"),
+)
+"""The first that the innermost frame of ours matches; written as ``file:function``."""
+_OURS: Final = re.compile(r"kallglot/|aiohttp|sqlalchemy|aiosqlite|uvicorn")
+
+
+def stage_of(stack: Sequence[str]) -> str:
+    """Of a stack of ``function (file:line)``, the outermost first."""
+    frames = [_frame(one) for one in stack]
+    for frame in reversed(frames):
+        if not _OURS.search(frame):
+            continue
+        for name, pattern in STAGES:
+            if re.search(pattern, frame):
+                # What an engine's socket does is done for the engine whose code asked for it.
+                return _on_behalf(frames) or name if name == "engines' sockets" else name
+    return "kernel, socket read and event loop" if frames else "other"
+
+
+def _frame(shown: str) -> str:
+    found = re.fullmatch(r"(.*) \((.*?)(?::\d+)?\)", shown)
+    return f"{found[2]}:{found[1]}" if found else shown
+
+
+def _on_behalf(frames: Sequence[str]) -> str | None:
+    for frame in reversed(frames):
+        for name, pattern in STAGES[1:4]:
+            if re.search(pattern, frame):
+                return name
+    return None
+
+
+def counted(raw: str) -> Counter[str]:
+    """Samples by stage, of py-spy's raw format: ``outermost;…;innermost count`` a line. Only of the thread that runs the
+    event loop: what other threads do is ``other threads``."""
+    found: Counter[str] = Counter()
+    for line in raw.splitlines():
+        stack, _, count = line.rpartition(" ")
+        frames = stack.split(";")
+        threads = any("MainThread" in one for one in frames[:1]) or not frames[0].startswith("thread")
+        found[stage_of(frames[1:] if frames[0].startswith("thread") else frames) if threads else "other threads"] += (
+            int(count)
+        )
+    return found
+
+
+async def measured(calls: int, seconds: float, core: int | None) -> Figures:
+    """A run without the sampler and one with it, and the stages of the latter."""
+    sampler = installed()
+    without = await run(calls, seconds, core=core)
+    sampled: list[str] = []
+
+    async def sample(plant: Plant, for_s: float) -> None:
+        sampled.append(await _sampled(sampler, plant.process.pid, for_s))
+
+    attached = await run(calls, seconds, core=core, during=sample)
+    by_stage = counted(sampled[0])
+    total = sum(by_stage.values())
+    # Frames that came in and frames that were heard.
+    frames = calls * 2 * 50 * seconds + attached["frames_heard"]
+    used_us = attached["server"]["cores_main"] * seconds * 1e6
+    return {
+        **without,
+        "sampler": {
+            "cores_without": without["server"]["cores_main"],
+            "cores_with": attached["server"]["cores_main"],
+            "late_ms_without": without["late_ms"]["all"],
+            "late_ms_with": attached["late_ms"]["all"],
+            "samples": total,
+        },
+        "stages": [
+            {"stage": name, "percent": 100 * count / total, "us_a_frame": count / total * used_us / frames}
+            for name, count in by_stage.most_common()
+        ],
+    }
+
+
+def table(stages: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| stage | µs a frame, in or out | per cent of the main process |", "|---|---|---|"]
+    lines += [f"| {one['stage']} | {one['us_a_frame']:.2f} | {one['percent']:.1f} |" for one in stages]
+    return "\n".join([*lines, ""])
+
+
+def installed() -> Path:
+    """py-spy's program, in an environment of its own."""
+    program = ENVIRONMENT / "bin" / "py-spy"
+    if not program.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
+        subprocess.run([str(ENVIRONMENT / "bin" / "pip"), "install", "-q", PACKAGE], check=True)
+    return program
+
+
+async def _sampled(program: Path, pid: int, seconds: float) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "stacks.txt"
+        process = await asyncio.create_subprocess_exec(
+            str(program),
+            *("record", "--nonblocking", "--format", "raw", "--rate", str(RATE_HZ), "--gil", "--threads"),
+            *("--duration", str(max(1, round(seconds) - 1)), "--output", str(out), "--pid", str(pid)),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(os.environ),
+        )
+        _, said = await process.communicate()
+        if process.returncode or not out.exists():
+            raise RuntimeError(f"py-spy failed: {said.decode(errors='replace')[-500:]}")
+        return out.read_text(encoding="utf-8")
