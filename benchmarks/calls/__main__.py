@@ -1,8 +1,8 @@
 """How many whole calls one core carries: ``python -m benchmarks.calls --calls 60``.
 
-A server kept to one core with recognition, translation and speech at vendors elsewhere (:mod:`benchmarks.calls.engines`),
-recordings and events on; so many calls between a German customer on Twilio's stream and an English agent on the native
-one, who take turns and sometimes speak at once.
+A server kept to one core with recognition, translation and speech at vendors elsewhere
+(:mod:`benchmarks.calls.engines`), recordings and events on; so many calls between a German customer on Twilio's stream
+and an English agent on the native one, who take turns and sometimes speak at once.
 """
 
 from __future__ import annotations

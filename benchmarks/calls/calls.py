@@ -47,6 +47,11 @@ class Call:
         self.frame += 1
 
     @property
+    def ready(self) -> bool:
+        """Nobody speaks before the line is there."""
+        return all(leg.ready for leg in self.legs.values())
+
+    @property
     def over(self) -> bool:
         return self.frame >= self.conversation.frames
 
@@ -125,7 +130,7 @@ class Pacer:
             now = time.perf_counter()
             self.late_ms.append((now - due) * 1000)
             for call in self.calls[step % GROUPS]:
-                if not call.over:
+                if call.ready and not call.over:
                     call.say(now)
             step += 1
 

@@ -1,9 +1,9 @@
 """The vendors at the other end: ``python -m benchmarks.calls.engines`` speaks the wires of Deepgram's streaming
 recognition, DeepL's translation and ElevenLabs' streamed speech, and takes webhooks, on real sockets.
 
-It is one process that does as little as it can, so that it is never what is measured. What is recognised follows from how
-long the audio was loud (:mod:`benchmarks.calls.words`). On stdout it writes its two ports as a JSON object, and ends with
-its stdin. ``GET /figures`` tells what it was asked.
+It is one process that does as little as it can, so that it is never what is measured. What is recognised follows from
+how long the audio was loud (:mod:`benchmarks.calls.words`). On stdout it writes its two ports as a JSON object, and
+ends with its stdin. ``GET /figures`` tells what it was asked.
 
 https://developers.deepgram.com/reference/speech-to-text/listen-streaming,
 https://developers.deepl.com/api-reference/translate,

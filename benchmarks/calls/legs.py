@@ -1,8 +1,9 @@
-"""The two sides of a call at the other end of a socket: a customer whose carrier is Twilio, an agent in the native dialect.
+"""The two sides of a call at the other end of a socket: a customer whose carrier is Twilio, an agent in the native
+dialect.
 
-Each sends 20 ms of mu-law every 20 ms, plays what comes as a telephone does, and notes how late that was: from the first
-frame of a spurt on, a frame is late by how much it comes after the moment at which it has to be played for the spurt not
-to stop.
+Each sends 20 ms of mu-law every 20 ms, plays what comes as a telephone does, and notes how late that was: from the
+first frame of a spurt on, a frame is late by how much it comes after the moment at which it has to be played for the
+spurt not to stop.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where each microsecond goes: the main process's stacks, sampled from outside, by stage.
 
-py-spy reads them without stopping the server (``--nonblocking``), from an environment of its own. A run without it is made
-first: where processor time or lateness differ by more than chance, the figures are of the sampler.
+py-spy reads them without stopping the server (``--nonblocking``), from an environment of its own. A run without it is
+made first: where processor time or lateness differ by more than chance, the figures are of the sampler.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.calls.conversation import FRAMES_PER_SECOND
 from benchmarks.calls.figures import Figures
 from benchmarks.calls.plant import Plant
 from benchmarks.calls.run import run
@@ -24,6 +26,8 @@ from benchmarks.calls.run import run
 ENVIRONMENT: Final = Path("benchmarks/calls/.cache/py-spy")
 PACKAGE: Final = "py-spy==0.4.3"
 RATE_HZ: Final = 250
+INSIDE: Final = Path(__file__).parent / "inside"
+GARBAGE: Final = "garbage collection, within the others"
 
 STAGES: Final[Sequence[tuple[str, str]]] = (
     ("recording", r"kallglot/recording/|_record_heard"),
@@ -84,8 +88,8 @@ def _on_behalf(frames: Sequence[str]) -> str | None:
 
 
 def counted(raw: str) -> Counter[str]:
-    """Samples by stage, of py-spy's raw format: ``outermost;…;innermost count`` a line. Only of the thread that runs the
-    event loop: what other threads do is ``other threads``."""
+    """Samples by stage, of py-spy's raw format: ``outermost;…;innermost count`` a line. Only of the thread that runs
+    the event loop: what other threads do is ``other threads``."""
     found: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
@@ -101,17 +105,27 @@ async def measured(calls: int, seconds: float, core: int | None) -> Figures:
     """A run without the sampler and one with it, and the stages of the latter."""
     sampler = installed()
     without = await run(calls, seconds, core=core)
-    sampled: list[str] = []
+    with tempfile.NamedTemporaryFile(suffix=".gc") as spent:
+        spent.write(bytes(16))
+        spent.flush()
+        sampled: list[str] = []
+        collected: list[tuple[float, float]] = []
 
-    async def sample(plant: Plant, for_s: float) -> None:
-        sampled.append(await _sampled(sampler, plant.process.pid, for_s))
+        async def sample(plant: Plant, for_s: float) -> None:
+            collected.append(struct.unpack("dd", Path(spent.name).read_bytes()))
+            sampled.append(await _sampled(sampler, plant.process.pid, for_s))
+            collected.append(struct.unpack("dd", Path(spent.name).read_bytes()))
 
-    attached = await run(calls, seconds, core=core, during=sample)
+        path = os.pathsep.join(filter(None, (str(INSIDE), os.environ.get("PYTHONPATH"))))
+        settings = {"PYTHONPATH": path, "KALLGLOT_BENCHMARK_GC": spent.name}
+        attached = await run(calls, seconds, core=core, during=sample, settings=settings)
     by_stage = counted(sampled[0])
     total = sum(by_stage.values())
     # Frames that came in and frames that were heard.
-    frames = calls * 2 * 50 * seconds + attached["frames_heard"]
+    frames = calls * 2 * FRAMES_PER_SECOND * seconds + attached["frames_heard"]
     used_us = attached["server"]["cores_main"] * seconds * 1e6
+    (spent_before, times_before), (spent_after, times_after) = collected
+    garbage_us = (spent_after - spent_before) * 1e6
     return {
         **without,
         "sampler": {
@@ -120,10 +134,14 @@ async def measured(calls: int, seconds: float, core: int | None) -> Figures:
             "late_ms_without": without["late_ms"]["all"],
             "late_ms_with": attached["late_ms"]["all"],
             "samples": total,
+            "collections": times_after - times_before,
         },
         "stages": [
-            {"stage": name, "percent": 100 * count / total, "us_a_frame": count / total * used_us / frames}
-            for name, count in by_stage.most_common()
+            *(
+                {"stage": name, "percent": 100 * count / total, "us_a_frame": count / total * used_us / frames}
+                for name, count in by_stage.most_common()
+            ),
+            {"stage": GARBAGE, "percent": 100 * garbage_us / used_us, "us_a_frame": garbage_us / frames},
         ],
     }
 
@@ -148,7 +166,7 @@ async def _sampled(program: Path, pid: int, seconds: float) -> str:
         out = Path(folder) / "stacks.txt"
         process = await asyncio.create_subprocess_exec(
             str(program),
-            *("record", "--nonblocking", "--format", "raw", "--rate", str(RATE_HZ), "--gil", "--threads"),
+            *("record", "--nonblocking", "--format", "raw", "--rate", str(RATE_HZ), "--threads", "--full-filenames"),
             *("--duration", str(max(1, round(seconds) - 1)), "--output", str(out), "--pid", str(pid)),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

@@ -1,7 +1,7 @@
 """What the engines of the benchmark understand, translate and say: everything follows from how long somebody spoke.
 
-The words of an utterance are all of one family, the next utterance's of the next: whoever hears a word, or the sound that
-is made of it, can tell which turn it belongs to.
+The words of an utterance are all of one family, the next utterance's of the next: whoever hears a word, or the sound
+that is made of it, can tell which turn it belongs to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ FAMILIES: Final = (
     (("Mutter", "mother"), ("Bruder", "brother"), ("Tante", "aunt"), ("Vetter", "cousin")),
 )
 PERIODS: Final = (4, 5, 8, 10, 16, 20, 32, 40)
-"""Samples after which the sound of a family repeats: each goes into 20 ms at 8 kHz, so that all its frames are alike."""
+"""Samples after which the sound of a family repeats: each goes into 20 ms at 8 kHz, so that all its frames are
+alike."""
 
 _DICTIONARY: Final = {
     "de": {german: english for family in FAMILIES for german, english in family},
