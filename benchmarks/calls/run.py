@@ -151,7 +151,7 @@ async def _began(plant: Plant, calls: int, seconds: float, window: Window) -> tu
 async def _lag(plant: Plant, lags: list[float]) -> None:
     while True:
         lags.append((await plant.metrics())["kallglot_event_loop_lag_seconds"])
-        await asyncio.sleep(2)
+        await asyncio.sleep(5)
 
 
 async def _ended(plant: Plant, made: Sequence[Call]) -> Figures:

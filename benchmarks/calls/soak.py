@@ -51,10 +51,9 @@ class Sample:
 
 MAY_GROW: Final[dict[str, tuple[float, float]]] = {
     "memory": (0.02, 4 * 2**20),
-    "tree_memory": (0.02, 8 * 2**20),
     "descriptors": (0.1, 8),
     "threads": (0.0, 2),
-    "children": (0.0, 0),
+    "children": (0.0, 1),
     "tasks": (0.1, 16),
     "lag_ms": (0.2, 3),
     "late_p99_ms": (0.2, 5),

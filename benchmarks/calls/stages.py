@@ -1,7 +1,9 @@
 """Where each microsecond goes: the main process's stacks, sampled from outside, by stage.
 
 py-spy reads them without stopping the server (``--nonblocking``), from an environment of its own. A run without it is
-made first: where processor time or lateness differ by more than chance, the figures are of the sampler.
+made first: where processor time or lateness differ by more than chance, the figures are of the sampler. A thread that
+waits for a processor counts as one that runs: where ``cores_by_samples`` is far above ``cores_with``, the machine had
+other work.
 """
 
 from __future__ import annotations
@@ -29,49 +31,47 @@ RATE_HZ: Final = 250
 INSIDE: Final = Path(__file__).parent / "inside"
 GARBAGE: Final = "garbage collection, within the others"
 
-STAGES: Final[Sequence[tuple[str, str]]] = (
-    ("recording", r"kallglot/recording/|_record_heard"),
-    (
-        "recogniser send",
-        r"speech/remote/(stream|connection|ledger|telling|recognizer)|providers/deepgram|session/ear\.py",
-    ),
-    ("translator", r"speech/remote/translator|providers/deepl"),
-    ("synthesizer", r"speech/remote/(synthesizer|audio)|providers/(elevenlabs|voiced)"),
-    ("engines' sockets", r"site-packages/aiohttp/|speech/remote/http"),
-    ("encode and write", r"legs/(native|twilio|carrier|telnyx)\.py.*:(audio|media)|deliver_audio|g711\.py.*encode"),
-    ("decode", r"legs/(native|twilio|carrier|telnyx|dialect|messages|reorder)\.py|audio/(codec|g711)\.py"),
-    (
-        "playout tick",
-        r"audio/playout|audio/tempo|session/hearing\.py:tick|_tick_forever|session/live\.py:tick|audience\.py:tick",
-    ),
-    ("timeline", r"audio/(mediaclock|timeline)|sessiontime"),
-    (
-        "route and mix",
-        r"session/(live|audience|hearing|routes|speaker|floor|holding|presence)\.py|audio/(ducking|resample)",
-    ),
-    ("turns", r"session/|speech/"),
-    ("WebSocket, JSON and base64 in", r"kallglot/legs/"),
-    (
-        "events and store",
-        r"kallglot/(store|webhooks|api|outbox|metrics|observer|carriers|billing|traces)|sqlalchemy|aiosqlite|uvicorn",
-    ),
-    ("kernel, socket read and event loop", r"uvloop|asyncio/|<module>|selectors"),
-)
-"""The first that the innermost frame of ours matches; written as ``file:function``."""
+LOOKS: Final = "the benchmark's own looks"
+LOOP: Final = "kernel, socket read and event loop"
+SOCKETS: Final = "engines' sockets"
+STAGES: Final[Mapping[str, str]] = {
+    "recording": r"kallglot/recording/|_record_heard",
+    "recogniser send": r"speech/remote/(stream|connection|ledger|telling|recognizer)|providers/deepgram"
+    r"|session/ear\.py"
+    r"|failover/relay|speech/(used|frames|counted)|aiohttp/(_websocket|client_ws)",
+    "translator": r"speech/remote/(translator|languages)|providers/deepl",
+    "synthesizer": r"speech/remote/(synthesizer|audio)|providers/(elevenlabs|voiced)",
+    SOCKETS: r"site-packages/aiohttp/|speech/remote/http",
+    "encode and write": r"legs/(native|twilio|carrier|telnyx)\.py:.*(audio|media)$"
+    r"|legs/socket\.py:.*_(send|write|deliver)"
+    r"|deliver_audio|codec\.py:.*encode|g711\.py:pcm_to",
+    "decode": r"legs/(native|twilio|carrier|telnyx|dialect|messages|reorder)\.py|audio/(codec|g711)\.py",
+    "playout tick": r"audio/(playout|tempo|levels)|_tick_forever|\.tick$",
+    "timeline": r"audio/(mediaclock|timeline)|sessiontime",
+    "route and mix": r"session/(live|audience|hearing|routes|speaker|floor|holding|presence)\.py"
+    r"|audio/(ducking|resample)",
+    "turns": r"kallglot/(session|speech)/",
+    "WebSocket, JSON and base64 in": r"kallglot/legs/",
+    "events and store": r"kallglot/(store|webhooks|api|outbox|metrics|observer|carriers|billing|traces)"
+    r"|sqlalchemy|aiosqlite|uvicorn",
+}
+"""The first that the innermost frame matches which is one of ours; written as ``file:function``."""
 _OURS: Final = re.compile(r"kallglot/|aiohttp|sqlalchemy|aiosqlite|uvicorn")
 
 
 def stage_of(stack: Sequence[str]) -> str:
     """Of a stack of ``function (file:line)``, the outermost first."""
     frames = [_frame(one) for one in stack]
+    if any("kallglot/metrics/exposition" in one for one in frames):
+        return LOOKS
     for frame in reversed(frames):
-        if not _OURS.search(frame):
+        if _OURS.search(frame) is None:
             continue
-        for name, pattern in STAGES:
+        for name, pattern in STAGES.items():
             if re.search(pattern, frame):
                 # What an engine's socket does is done for the engine whose code asked for it.
-                return _on_behalf(frames) or name if name == "engines' sockets" else name
-    return "kernel, socket read and event loop" if frames else "other"
+                return _on_behalf(frames) or name if name == SOCKETS else name
+    return LOOP if frames else "other"
 
 
 def _frame(shown: str) -> str:
@@ -81,23 +81,20 @@ def _frame(shown: str) -> str:
 
 def _on_behalf(frames: Sequence[str]) -> str | None:
     for frame in reversed(frames):
-        for name, pattern in STAGES[1:4]:
-            if re.search(pattern, frame):
+        for name in ("recogniser send", "translator", "synthesizer"):
+            if re.search(STAGES[name], frame):
                 return name
     return None
 
 
 def counted(raw: str) -> Counter[str]:
-    """Samples by stage, of py-spy's raw format: ``outermost;…;innermost count`` a line. Only of the thread that runs
-    the event loop: what other threads do is ``other threads``."""
+    """Samples by stage, of py-spy's raw format: ``thread;outermost;…;innermost count`` a line. All of the threads
+    beside that of the event loop are one stage."""
     found: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
-        frames = stack.split(";")
-        threads = any("MainThread" in one for one in frames[:1]) or not frames[0].startswith("thread")
-        found[stage_of(frames[1:] if frames[0].startswith("thread") else frames) if threads else "other threads"] += (
-            int(count)
-        )
+        thread, *frames = stack.split(";")
+        found[stage_of(frames) if "MainThread" in thread else "other threads"] += int(count)
     return found
 
 
@@ -134,6 +131,7 @@ async def measured(calls: int, seconds: float, core: int | None) -> Figures:
             "late_ms_without": without["late_ms"]["all"],
             "late_ms_with": attached["late_ms"]["all"],
             "samples": total,
+            "cores_by_samples": total / RATE_HZ / max(1, round(seconds) - 1),
             "collections": times_after - times_before,
         },
         "stages": [
