@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks.calls import stages
+from benchmarks.calls import generated, stages
 from benchmarks.calls.figures import Figures, machine, markdown
 from benchmarks.calls.run import good, run
 
@@ -57,20 +57,23 @@ def main() -> int:
     )
     parser.add_argument("--step", type=int, default=5, help="of --search")
     parser.add_argument("--stages", action="store_true", help="where the main process's time goes")
+    parser.add_argument("--generator", type=Path, help="the compiled load generator, in place of legs in Python")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     asked = parser.parse_args()
     core = None if asked.core < 0 else asked.core
     found: Figures = {"machine": machine()}
     title = f"{asked.calls} calls on one core"
+    measure = partial(run, seconds=asked.seconds, core=core)
+    if asked.generator is not None:
+        measure = partial(generated.run, seconds=asked.seconds, core=core, generator=asked.generator)
     if asked.search is not None:
         title = "The most calls on one core"
-        measure = partial(run, seconds=asked.seconds, core=core)
         found |= uvloop.run(searched(asked.calls, asked.search, asked.step, measure))
     elif asked.stages:
         found |= uvloop.run(stages.measured(asked.calls, asked.seconds, core))
     else:
-        found |= uvloop.run(run(asked.calls, asked.seconds, core=core))
+        found |= uvloop.run(measure(asked.calls))
     text = markdown(title, found)
     if asked.stages:
         text += "\n" + stages.table(found["stages"])

@@ -43,7 +43,7 @@ async def run(
     """``during`` is run while it is measured, and given how long that is; what it returns is ``observed``."""
     latencies = latencies or Latencies()
     async with running(core=core, latencies=latencies, settings=settings) as plant:
-        await _one_to_begin_with(plant)
+        await one_to_begin_with(plant)
         rest = Used.now(plant)
         window = Window()
         made, pacer = await _began(plant, calls, seconds, window)
@@ -116,7 +116,7 @@ async def run(
         }
 
 
-async def _one_to_begin_with(plant: Plant) -> None:
+async def one_to_begin_with(plant: Plant) -> None:
     """A short call: what is imported and opened with the first is there at rest."""
     window = Window()
     call = await connected(plant, 0, frames_of(12), lambda: window.open)
