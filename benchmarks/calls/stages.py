@@ -1,9 +1,9 @@
-"""Where each microsecond goes: the main process's stacks, sampled from outside, by stage.
+"""Where each microsecond goes: the stacks of the main process, sampled from outside, by stage.
 
-py-spy reads them without stopping the server (``--nonblocking``), from an environment of its own. A run without it is
-made first: where processor time or lateness differ by more than chance, the figures are of the sampler. A thread that
-waits for a processor counts as one that runs: where ``cores_by_samples`` is far above ``cores_with``, the machine had
-other work.
+py-spy, from an environment of its own, stops the server for a fraction of a millisecond a hundred times a second: read
+while it runs, a stack that is in motion cannot be read, and what is busy would be seen too seldom. A run without it
+comes first, so that it can be seen what that does. What the kernel and the event loop take is the rest: the processor
+time of the process less that of the samples in all other stages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.calls.run import run
 
 ENVIRONMENT: Final = Path("benchmarks/calls/.cache/py-spy")
 PACKAGE: Final = "py-spy==0.4.3"
-RATE_HZ: Final = 250
+RATE_HZ: Final = 100
 INSIDE: Final = Path(__file__).parent / "inside"
 GARBAGE: Final = "garbage collection, within the others"
 
@@ -117,12 +117,15 @@ async def measured(calls: int, seconds: float, core: int | None) -> Figures:
         settings = {"PYTHONPATH": path, "KALLGLOT_BENCHMARK_GC": spent.name}
         attached = await run(calls, seconds, core=core, during=sample, settings=settings)
     by_stage = counted(sampled[0])
-    total = sum(by_stage.values())
-    # Frames that came in and frames that were heard.
-    frames = calls * 2 * FRAMES_PER_SECOND * seconds + attached["frames_heard"]
-    used_us = attached["server"]["cores_main"] * seconds * 1e6
+    waited = by_stage.pop(LOOP, 0)
+    # Frames that came in and frames that were heard, in a second.
+    frames = calls * 2 * FRAMES_PER_SECOND + attached["frames_heard"] / seconds
+    used = attached["server"]["cores_main"]
+    sampled_s = max(1, round(seconds) - 1)
+    cores = {name: count / RATE_HZ / sampled_s for name, count in by_stage.items()}
+    cores[LOOP] = max(0.0, used - sum(cores.values()))
     (spent_before, times_before), (spent_after, times_after) = collected
-    garbage_us = (spent_after - spent_before) * 1e6
+    cores[GARBAGE] = (spent_after - spent_before) / sampled_s
     return {
         **without,
         "sampler": {
@@ -130,16 +133,13 @@ async def measured(calls: int, seconds: float, core: int | None) -> Figures:
             "cores_with": attached["server"]["cores_main"],
             "late_ms_without": without["late_ms"]["all"],
             "late_ms_with": attached["late_ms"]["all"],
-            "samples": total,
-            "cores_by_samples": total / RATE_HZ / max(1, round(seconds) - 1),
+            "samples": sum(by_stage.values()) + waited,
+            "cores_by_samples": (sum(by_stage.values()) + waited) / RATE_HZ / sampled_s,
             "collections": times_after - times_before,
         },
         "stages": [
-            *(
-                {"stage": name, "percent": 100 * count / total, "us_a_frame": count / total * used_us / frames}
-                for name, count in by_stage.most_common()
-            ),
-            {"stage": GARBAGE, "percent": 100 * garbage_us / used_us, "us_a_frame": garbage_us / frames},
+            {"stage": name, "percent": 100 * cores[name] / used, "us_a_frame": cores[name] / frames * 1e6}
+            for name in sorted(cores, key=lambda name: (name == GARBAGE, -cores[name]))
         ],
     }
 
@@ -164,7 +164,7 @@ async def _sampled(program: Path, pid: int, seconds: float) -> str:
         out = Path(folder) / "stacks.txt"
         process = await asyncio.create_subprocess_exec(
             str(program),
-            *("record", "--nonblocking", "--format", "raw", "--rate", str(RATE_HZ), "--threads", "--full-filenames"),
+            *("record", "--format", "raw", "--rate", str(RATE_HZ), "--threads", "--full-filenames"),
             *("--duration", str(max(1, round(seconds) - 1)), "--output", str(out), "--pid", str(pid)),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
