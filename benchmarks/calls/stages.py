@@ -1,9 +1,9 @@
-"""Where each microsecond goes: the stacks of the main process, sampled from outside, by stage.
+"""Where each microsecond goes: the stacks of the main process, sampled by its own processor time, by stage.
 
-py-spy, from an environment of its own, stops the server for a fraction of a millisecond a hundred times a second: read
-while it runs, a stack that is in motion cannot be read, and what is busy would be seen too seldom. A run without it
-comes first, so that it can be seen what that does. What the kernel and the event loop take is the rest: the processor
-time of the process less that of the samples in all other stages.
+Samplers from outside did not do: py-spy loses what is in motion where it does not stop the server, and is most of what
+is measured where it does. So the launched server samples itself (``inside/sitecustomize.py``). A run without it comes
+first: where processor time or lateness differ by more than chance, the figures are of the sampler. Other threads' time
+is the kernel's account of them, and what the kernel and the event loop take of the main thread is the rest.
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ import asyncio
 import os
 import re
 import struct
-import subprocess
-import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.calls.conversation import FRAMES_PER_SECOND
 from benchmarks.calls.figures import Figures
-from benchmarks.calls.plant import Plant
+from benchmarks.calls.plant import Plant, seconds
 from benchmarks.calls.run import run
 
-ENVIRONMENT: Final = Path("benchmarks/calls/.cache/py-spy")
-PACKAGE: Final = "py-spy==0.4.3"
-RATE_HZ: Final = 100
 INSIDE: Final = Path(__file__).parent / "inside"
 GARBAGE: Final = "garbage collection, within the others"
 
+OTHERS: Final = "other threads"
 LOOKS: Final = "the benchmark's own looks"
 LOOP: Final = "kernel, socket read and event loop"
 SOCKETS: Final = "engines' sockets"
@@ -88,44 +86,47 @@ def _on_behalf(frames: Sequence[str]) -> str | None:
 
 
 def counted(raw: str) -> Counter[str]:
-    """Samples by stage, of py-spy's raw format: ``thread;outermost;…;innermost count`` a line. All of the threads
-    beside that of the event loop are one stage."""
+    """Samples by stage, of ``thread;outermost;…;innermost count`` a line."""
     found: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
-        thread, *frames = stack.split(";")
-        found[stage_of(frames) if "MainThread" in thread else "other threads"] += int(count)
+        found[stage_of(stack.split(";")[1:])] += int(count)
     return found
 
 
-async def measured(calls: int, seconds: float, core: int | None) -> Figures:
+async def measured(calls: int, for_s: float, core: int | None) -> Figures:
     """A run without the sampler and one with it, and the stages of the latter."""
-    sampler = installed()
-    without = await run(calls, seconds, core=core)
-    with tempfile.NamedTemporaryFile(suffix=".gc") as spent:
-        spent.write(bytes(16))
-        spent.flush()
-        sampled: list[str] = []
-        collected: list[tuple[float, float]] = []
+    without = await run(calls, for_s, core=core)
+    with tempfile.TemporaryDirectory() as folder:
+        shared = Path(folder) / "inside"
+        shared.write_bytes(bytes(24))
 
-        async def sample(plant: Plant, for_s: float) -> None:
-            collected.append(struct.unpack("dd", Path(spent.name).read_bytes()))
-            sampled.append(await _sampled(sampler, plant.process.pid, for_s))
-            collected.append(struct.unpack("dd", Path(spent.name).read_bytes()))
+        async def sample(plant: Plant, lasts_s: float) -> tuple[Sampled, Sampled]:
+            before = Sampled.now(plant, shared)
+            _ask(shared, 1.0)
+            await asyncio.sleep(lasts_s)
+            after = Sampled.now(plant, shared)
+            _ask(shared, 2.0)
+            async with asyncio.timeout(30):
+                while _told(shared)[2] != 3.0:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            return before, after
 
         path = os.pathsep.join(filter(None, (str(INSIDE), os.environ.get("PYTHONPATH"))))
-        settings = {"PYTHONPATH": path, "KALLGLOT_BENCHMARK_GC": spent.name}
-        attached = await run(calls, seconds, core=core, during=sample, settings=settings)
-    by_stage = counted(sampled[0])
-    waited = by_stage.pop(LOOP, 0)
-    # Frames that came in and frames that were heard, in a second.
-    frames = calls * 2 * FRAMES_PER_SECOND + attached["frames_heard"] / seconds
-    used = attached["server"]["cores_main"]
-    sampled_s = max(1, round(seconds) - 1)
-    cores = {name: count / RATE_HZ / sampled_s for name, count in by_stage.items()}
+        settings = {"PYTHONPATH": path, "KALLGLOT_BENCHMARK_INSIDE": str(shared)}
+        attached = await run(calls, for_s, core=core, during=sample, settings=settings)
+        by_stage = counted(Path(f"{shared}.stacks").read_text(encoding="utf-8"))
+    before, after = attached.pop("observed")
+    total = sum(by_stage.values())
+    wall = after.at - before.at
+    used, others = (after.process_s - before.process_s) / wall, (after.threads_s - before.threads_s) / wall
+    by_stage.pop(LOOP, None)
+    cores = {name: count / total * used for name, count in by_stage.items()}
+    cores[OTHERS] = others
     cores[LOOP] = max(0.0, used - sum(cores.values()))
-    (spent_before, times_before), (spent_after, times_after) = collected
-    cores[GARBAGE] = (spent_after - spent_before) / sampled_s
+    cores[GARBAGE] = (after.garbage_s - before.garbage_s) / wall
+    # Frames that came in and frames that were heard, in a second.
+    frames = calls * 2 * FRAMES_PER_SECOND + attached["frames_heard"] / for_s
     return {
         **without,
         "sampler": {
@@ -133,9 +134,8 @@ async def measured(calls: int, seconds: float, core: int | None) -> Figures:
             "cores_with": attached["server"]["cores_main"],
             "late_ms_without": without["late_ms"]["all"],
             "late_ms_with": attached["late_ms"]["all"],
-            "samples": sum(by_stage.values()) + waited,
-            "cores_by_samples": (sum(by_stage.values()) + waited) / RATE_HZ / sampled_s,
-            "collections": times_after - times_before,
+            "samples": total,
+            "collections": after.collections - before.collections,
         },
         "stages": [
             {"stage": name, "percent": 100 * cores[name] / used, "us_a_frame": cores[name] / frames * 1e6}
@@ -144,33 +144,35 @@ async def measured(calls: int, seconds: float, core: int | None) -> Figures:
     }
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """Seconds of processor time by a moment: of the process, of its threads beside the main one, of collections."""
+
+    at: float
+    process_s: float
+    threads_s: float
+    garbage_s: float
+    collections: float
+
+    @classmethod
+    def now(cls, plant: Plant, shared: Path) -> Sampled:
+        garbage_s, collections, _ = _told(shared)
+        threads = {one.id: one.user_time + one.system_time for one in plant.process.threads()}
+        threads.pop(plant.process.pid, None)
+        return cls(time.perf_counter(), seconds(plant.process), sum(threads.values()), garbage_s, collections)
+
+
+def _told(shared: Path) -> tuple[float, float, float]:
+    return struct.unpack("ddd", shared.read_bytes())
+
+
+def _ask(shared: Path, what: float) -> None:
+    with shared.open("r+b") as file:
+        file.seek(16)
+        file.write(struct.pack("d", what))
+
+
 def table(stages: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| stage | µs a frame, in or out | per cent of the main process |", "|---|---|---|"]
     lines += [f"| {one['stage']} | {one['us_a_frame']:.2f} | {one['percent']:.1f} |" for one in stages]
     return "\n".join([*lines, ""])
-
-
-def installed() -> Path:
-    """py-spy's program, in an environment of its own."""
-    program = ENVIRONMENT / "bin" / "py-spy"
-    if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-        subprocess.run([str(ENVIRONMENT / "bin" / "pip"), "install", "-q", PACKAGE], check=True)
-    return program
-
-
-async def _sampled(program: Path, pid: int, seconds: float) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "stacks.txt"
-        process = await asyncio.create_subprocess_exec(
-            str(program),
-            *("record", "--format", "raw", "--rate", str(RATE_HZ), "--threads", "--full-filenames"),
-            *("--duration", str(max(1, round(seconds) - 1)), "--output", str(out), "--pid", str(pid)),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(os.environ),
-        )
-        _, said = await process.communicate()
-        if process.returncode or not out.exists():
-            raise RuntimeError(f"py-spy failed: {said.decode(errors='replace')[-500:]}")
-        return out.read_text(encoding="utf-8")
