@@ -61,7 +61,8 @@ class Call:
         agent = self.legs["agent"]
         assert isinstance(agent, NativeLeg)
         counted: Figures = {"expected": 0, "told": 0, "begun": 0, "finished": 0, "heard": 0, "delays": []}
-        for side, other in (("customer", "agent"), ("agent", "customer")):
+        sides: tuple[tuple[Side, Side], ...] = (("customer", "agent"), ("agent", "customer"))
+        for side, other in sides:
             stops = self.stopped[side]
             counted["expected"] += len(stops)
             counted["told"] += agent.said.count(side)

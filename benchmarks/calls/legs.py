@@ -113,7 +113,7 @@ class Leg(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.CLOSE:
-            self.close_code = frame.get_close_code()
+            self.close_code = int(frame.get_close_code())  # pyright: ignore[reportArgumentType]
             transport.disconnect()
         elif frame.msg_type == WSMsgType.TEXT:
             self.text(frame.get_payload_as_bytes(), time.perf_counter())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from benchmarks.calls.calls import Call, Pacer, Window, connected, frames_of, lateness
@@ -37,7 +37,7 @@ async def run(
     *,
     core: int | None = 0,
     latencies: Latencies | None = None,
-    during: Callable[[Plant, float], Awaitable[Any]] | None = None,
+    during: Callable[[Plant, float], Coroutine[Any, Any, Any]] | None = None,
     settings: dict[str, str] | None = None,
 ) -> Figures:
     """``during`` is run while it is measured, and given how long that is; what it returns is ``observed``."""
