@@ -1,4 +1,4 @@
-"""A thousand sessions, many of them ugly, leave the server as it was."""
+"""A thousand sessions, many of them ugly, leave the server as it was; and so do calls that come and go."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from benchmarks.calls.soak import soak
 from prometheus_client.parser import text_string_to_metric_families
 from tests.acceptance.client import LOUD, StreamClient
 from tests.serverprocess import ServerProcess
@@ -18,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.xdist_group("soak")]
 
 SESSIONS = int(os.environ.get("KALLGLOT_SOAK_SESSIONS", "400"))
+MINUTES = float(os.environ.get("KALLGLOT_SOAK_MINUTES", "1.5"))
 AT_ONCE = 20
 
 
@@ -116,3 +118,20 @@ async def test_hundreds_of_sessions_leave_nothing_behind(tmp_path: Path, script:
         assert after.children == before.children
         assert after.memory <= before.memory * 1.15 + 8 * 1024 * 1024
         assert "Traceback" not in server.log, server.log[-4000:]
+
+
+async def test_calls_that_come_and_go_in_every_way_leave_nothing_behind() -> None:
+    """Whole calls through engines at the other end of real sockets: good ones, and those that drop, come back, send
+    garbage or are abandoned. An hour of it is ``python -m benchmarks.calls.soak``, which looks at memory and
+    lateness."""
+    found = await soak(MINUTES, 6, core=None, every_s=5, lasting=(15.0, 25.0))
+    left, first = found["left_at_rest"], found["samples"][0]
+    assert not any(left[name] for name in ("live_sessions", "legs", "recogniser_streams")), left
+    assert not any(left[name] for name in ("recordings_waiting", "deliveries_pending")), left
+    assert left["descriptors"] <= first["descriptors"] + 16
+    assert left["threads"] <= first["threads"] + 8
+    turns = found["churn"]["turns"]
+    assert turns["expected"] > 0
+    assert {turns[name] for name in ("told", "finished")} == {turns["expected"]}, turns
+    assert not found["churn"]["failed"]
+    assert not found["errors_in_log"]
