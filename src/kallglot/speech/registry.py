@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
@@ -312,7 +313,15 @@ def build_registry(
 
 def _pair_of(source: str, target: str, pairs: Collection[tuple[str, str]]) -> bool:
     wanted = {(source.lower(), target.lower()), (base(source), base(target))}
-    return any((a.lower(), b.lower()) in wanted for a, b in pairs)
+    return not wanted.isdisjoint(_lowered(pairs) if isinstance(pairs, frozenset) else _in_lower_case(pairs))
+
+
+def _in_lower_case(pairs: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    return frozenset((a.lower(), b.lower()) for a, b in pairs)
+
+
+_lowered = lru_cache(maxsize=64)(_in_lower_case)
+"""Asked for every turn, of the thousand pairs that a vendor has."""
 
 
 def _served(kind: EngineKind, engine: Managed) -> Collection[str]:

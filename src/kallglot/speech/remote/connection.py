@@ -65,6 +65,11 @@ class Connection:
         self._ready = asyncio.Event()
         self._garbled_in_a_row = 0
         self._quiet_s = self._mute_s = self._asking_s = 0.0
+        self._keepalive_s = float("inf") if codec.keepalive_s is None else codec.keepalive_s
+        self._idle_s = 0.0
+        """Since something was sent."""
+        self._sending_s: float | None = None
+        """For how long the message that is being sent is; None while there is none."""
         self._loud_before = 0
         self._loud_sent = 0
         self.stalled_s = 0.0
@@ -93,8 +98,11 @@ class Connection:
         self._listening = self._loop.time()
 
     async def greet(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            await self._send(message)
+        try:
+            async with asyncio.timeout(self._patience.final_s):
+                await self._send_all(messages)
+        except TimeoutError:
+            raise self._takes_no_more() from None
 
     async def serve(self) -> EngineError:
         """Until it ends: why it did."""
@@ -135,7 +143,11 @@ class Connection:
         most = self._piece(max(MOST_MS, self._codec.piece_ms))
         while True:
             if not self._ledger.ready(self._piece(self._codec.piece_ms)):
-                await self._wait()
+                self._wake.clear()
+                await self._wake.wait()
+                if self._idle_s >= self._keepalive_s:
+                    await self._send_all(self._codec.keepalive())
+                    self._idle_s = 0.0
                 continue
             await self._pace()
             entry = self._ledger.take(most)
@@ -156,14 +168,6 @@ class Connection:
             pcm = self._resampler.process(pcm)
         return self._codec.audio(pcm) if pcm else ()
 
-    async def _wait(self) -> None:
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(self._codec.keepalive_s):
-                await self._wake.wait()
-        except TimeoutError:
-            await self._send_all(self._codec.keepalive())
-
     async def _pace(self) -> None:
         """What was kept is sent again faster than it was said, and not faster than servers bear."""
         patience = self._patience
@@ -177,14 +181,12 @@ class Connection:
             await self._send(message)
 
     async def _send(self, message: Message) -> None:
+        self._idle_s = self._sending_s = 0.0
         try:
-            async with asyncio.timeout(self._patience.final_s):
-                if isinstance(message, str):
-                    await self._socket.send_str(message)
-                else:
-                    await self._socket.send_bytes(message)
-        except TimeoutError:
-            raise RemoteError(f"{self._name} takes no more audio") from None
+            if isinstance(message, str):
+                await self._socket.send_str(message)
+            else:
+                await self._socket.send_bytes(message)
         except (OSError, RuntimeError) as error:
             # aiohttp's ClientConnectionResetError and "cannot write to closing transport".
             if isinstance(error, RuntimeError) and not self._socket.closed:
@@ -192,6 +194,11 @@ class Connection:
             # The reader gets what the server has said about it.
             await asyncio.sleep(self._patience.close_s)
             raise RemoteError(f"{self._name} broke off the connection") from None
+        finally:
+            self._sending_s = None
+
+    def _takes_no_more(self) -> RemoteError:
+        return RemoteError(f"{self._name} takes no more audio")
 
     async def _read_forever(self) -> None:
         while True:
@@ -232,10 +239,17 @@ class Connection:
     async def _look(self) -> None:
         """Counted in looks, not by the clock: who was itself held up must not blame the server."""
         patience, codec, ledger = self._patience, self._codec, self._ledger
-        interval = min(patience.final_s, patience.utterance_s, patience.mute_s) / LOOKS
+        interval = min(patience.final_s, patience.utterance_s, patience.mute_s, self._keepalive_s) / LOOKS
         while True:
             await asyncio.sleep(interval)
             self._looked(interval)
+            self._idle_s += interval
+            if self._idle_s >= self._keepalive_s:
+                self._wake.set()
+            if self._sending_s is not None:
+                self._sending_s += interval
+                if self._sending_s > patience.final_s:
+                    raise self._takes_no_more()
             self._asking_s = self._asking_s + interval if ledger.asking else 0.0
             self._quiet_s = self._quiet_s + interval if self._pending() else 0.0
             self._mute_s += interval if self._loud_sent > self._loud_before else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from kallglot.speech.languages import base, match
 
@@ -12,7 +13,9 @@ def served(configured: Sequence[str], vendors: Sequence[str]) -> tuple[str, ...]
     return tuple(configured) or tuple(vendors)
 
 
-def pairs_of(languages: Sequence[str]) -> frozenset[tuple[str, str]]:
+@lru_cache(maxsize=64)
+def pairs_of(languages: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    """Every language with every other. Asked for every turn; a vendor has thirty languages and a thousand pairs."""
     return frozenset((a, b) for a in languages for b in languages if base(a) != base(b))
 
 
