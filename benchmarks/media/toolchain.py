@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -36,10 +39,19 @@ def generator(*, install: bool = True) -> Path:
         _apt_install(" ".join(packages).split())
     if packages and not all(map(shutil.which, missing)):
         raise Unavailable(f"compiling the load generator takes {' and '.join(packages)}")
-    made = subprocess.run(["make", "-s", "-C", str(HERE / "generator"), "CC=gcc"], capture_output=True, text=True)
+    with _one_at_a_time():
+        made = subprocess.run(["make", "-s", "-C", str(HERE / "generator"), "CC=gcc"], capture_output=True, text=True)
     if made.returncode:
         raise Unavailable(f"the load generator cannot be compiled:\n{made.stderr}")
     return CACHE / "load"
+
+
+@contextmanager
+def _one_at_a_time() -> Generator[None]:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _apt_install(packages: list[str]) -> None:

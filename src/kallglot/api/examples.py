@@ -158,7 +158,7 @@ PHONE_NUMBER: Final[dict[str, Any]] = {
         "mode": "bidirectional_translation",
         "source_language": "en",
         "target_language": "es",
-        "engines": {"recognition": {"en": ["deepgram", "local"]}},
+        "engines": {"recognition": {"en": ["local"]}},
     },
     "active": True,
     "livemode": True,
