@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -56,10 +57,17 @@ async def once(running: Running, legs: int, pace: Pace, rss_before: int) -> Outc
     return await run(lines, running.port, running.pid, pace, rss_before=rss_before, lag_ms=running.lag_ms)
 
 
+def empty(name: str) -> Path:
+    """A folder with nothing of an earlier run: sessions that are still waited for, a full plan."""
+    folder = toolchain.CACHE / "runs" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 async def visited(system: System, number: int, plan: Plan, first: int, until: float | None) -> Visit:
     visit = Visit(system.name, number)
-    folder = toolchain.CACHE / "runs" / f"{number}-{system.name}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = empty(f"{number}-{system.name}")
     try:
         async with system.start(plan.server_core, folder) as running:
             visit.rss_before = machine.used(running.pid).rss_bytes
@@ -116,8 +124,7 @@ async def single(systems: Sequence[System], legs: int, plan: Plan) -> list[Visit
     visits: list[Visit] = []
     for system in systems:
         visit = Visit(system.name, 1)
-        folder = toolchain.CACHE / "runs" / system.name
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = empty(system.name)
         async with system.start(plan.server_core, folder) as running:
             visit.rss_before = machine.used(running.pid).rss_bytes
             visit.tries.append(await once(running, legs, plan.pace, visit.rss_before))

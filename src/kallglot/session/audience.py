@@ -105,6 +105,8 @@ class Audience:
         """Hands out what is due; the playback events that count."""
         noted: list[Noted] = []
         for hearing in self._hearings:
+            if not hearing.due:
+                continue
             try:
                 for event in hearing.tick(now_ms):
                     self._tell(hearing, event, noted)

@@ -60,6 +60,9 @@ class Hearing:
         self._late_ms = 0.0
         """How much later than that it is, as of the turn that plays: nothing recorded is shifted within a turn."""
         self.held = False
+        self.due = False
+        """Something may have to be handed out, or told: :meth:`tick` is to be called. Mostly a listener hears nothing, or
+        a voice that goes through as it comes."""
 
     @property
     def backlog_ms(self) -> float:
@@ -70,6 +73,7 @@ class Hearing:
         return self._playout.tempo
 
     def begin(self, turn_id: str, speaker: str, sample_rate_hz: int) -> None:
+        self.due = True
         self._playout.begin(turn_id, speaker)
         if sample_rate_hz != self._rate:
             self._turn_resamplers[turn_id] = Resampler(sample_rate_hz, self._rate)
@@ -100,12 +104,14 @@ class Hearing:
         mixed = self._playout.flowing or (len(self._voices) > 1 and self._together(voice, now_ms))
         if mixed or voice.waiting:
             voice.wait(frames, MOST_WAITING if mixed else MOST_BEHIND)
+            self.due = True
             return
         burst = self.leg.output.burst
         for n, frame in enumerate(frames):
             ahead_ms = self._heard_ms - now_ms
             if ahead_ms >= MOST_AHEAD_MS and not burst:
                 voice.wait(frames[n:], MOST_BEHIND)
+                self.due = True
                 break
             if ahead_ms > NEAR_LEAD_MS + 2 * voice.chunk_ms and not burst and voice.quiet(frame):
                 # What a stall or the wait for the connection held back is made up for in the speaker's pauses.
@@ -113,6 +119,7 @@ class Hearing:
             self._deliver(voice.role, None, voice.levelled(frame, over=False), self._next_heard(now_ms), now_ms)
 
     def mark(self, name: str) -> None:
+        self.due = True
         self._playout.mark(name)
 
     def clear(self, now_ms: float) -> list[SessionEvent]:
@@ -128,7 +135,10 @@ class Hearing:
 
     def tick(self, now_ms: float) -> list[SessionEvent]:
         """Sends what is due to the leg; what has to be told about it is returned."""
-        if not self.leg.writable or (self._playout.idle and not self._waiting()):
+        if not self.leg.writable:
+            return []
+        self.due = not self._playout.idle or self._waiting() is not None
+        if not self.due:
             return []
         lively = any(now_ms - voice.heard_at_ms < QUIET_MS for voice in self._voices.values())
         told: list[SessionEvent] = []

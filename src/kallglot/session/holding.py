@@ -25,6 +25,10 @@ class Holding:
     def __contains__(self, participant_id: str) -> bool:
         return participant_id in self._until_ms
 
+    @property
+    def anybody(self) -> bool:
+        return bool(self._until_ms)
+
     def hold(self, participant_id: str, now_ms: float) -> None:
         self._until_ms.setdefault(participant_id, now_ms)
         self._at[participant_id] = 0

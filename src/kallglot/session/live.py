@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 HOLD_INPUT_MS: Final = 20_000
 RELEASE_INPUT_MS: Final = 10_000
 """Audio waiting for an engine above the first stops its leg's socket being read, until it is below the second."""
+LOOK_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 8.0
 FIRST_CHUNK_MS: Final = 1000
 TONES_HZ: Final = 8000
@@ -81,6 +82,7 @@ class LiveSession:
         self._tasks = asyncio.TaskGroup()
         self._stopped = asyncio.Event()
         self._warned: dict[str, float] = {}
+        self._looked_at = 0.0
         self._start_task: asyncio.Task[None] | None = None
         self._ending = False
         self.last_activity = clock.monotonic()
@@ -364,11 +366,18 @@ class LiveSession:
             self._note(noted)
             if any(isinstance(event, events.PlaybackCleared) for _, event in noted):
                 self.warn("playout_behind", "Speech output is too far behind; the oldest translation was skipped.")
+        if self._holding.anybody:
+            self._holding.tick(now * 1000)
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        """What need not be seen to within a tick: fifty times a second and session, looking costs more than seeing."""
         if self._playback.done(now):
             self._spawn(self._playback.keep(), "timings")
         if self._uses.due(now):
             self._spawn(self._uses.keep(), "uses")
-        self._holding.tick(now * 1000)
         session_ms = self._time.at(now * 1000)
         for speaker in self._speakers.values():
             speaker.tick(session_ms)

@@ -80,7 +80,7 @@ class Saturation:
 
     def refuses_streams(self, live: int) -> bool:
         """Whether the first stream of a session that was let in has to be turned away all the same."""
-        too_busy = self.busy > min(self._limits.busy + CHOKING, 0.99)
+        too_busy = self.busy > min(self._limits.busy + CHOKING, 1.0)
         return live > 0 and (too_busy or self.late_ms > self._limits.late_ms)
 
     def _forget(self, now: float) -> None:
