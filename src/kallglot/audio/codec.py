@@ -72,9 +72,9 @@ def encoder(encoding: str, sample_rate_hz: int) -> Encoder:
     check_format(encoding, sample_rate_hz)
     match encoding:
         case "mulaw":
-            return _G711Encoder(g711.pcm_to_mulaw)
+            return _G711Encoder(g711.audioop.lin2ulaw)
         case "alaw":
-            return _G711Encoder(g711.pcm_to_alaw)
+            return _G711Encoder(g711.audioop.lin2alaw)
         case "opus":
             return _OpusEncoder(sample_rate_hz)
         case "g722":
@@ -177,12 +177,13 @@ class _G711Decoder:
 class _G711Encoder:
     sample_rate_hz = g711.SAMPLE_RATE_HZ
 
-    def __init__(self, from_pcm: Callable[[bytes | memoryview], bytes]) -> None:
+    def __init__(self, from_pcm: Callable[[bytes | memoryview, int], bytes]) -> None:
         self._from_pcm = from_pcm
 
     def encode(self, pcm: bytes | memoryview, /) -> bytes:
-        _whole_samples(pcm)
-        return self._from_pcm(pcm)
+        if len(pcm) % 2:
+            _whole_samples(pcm)
+        return self._from_pcm(pcm, 2)
 
 
 class _OpusDecoder:

@@ -73,7 +73,7 @@ class MediaClock:
         else:
             stamped_gap = self._stamps.place(stamp_ms, duration_ms)
             if stamp_ms is not None:
-                at = end + self._believed(stamped_gap, end, arrived)
+                at = end + self._believed(stamped_gap, end, arrived) if stamped_gap else end
             else:
                 at = self._after_hole(end, arrived, now_ms, duration_ms)
             if at < end - LOST_MS:
@@ -96,7 +96,7 @@ class MediaClock:
 
     def _believed(self, gap: float, end: float, arrived: float) -> float:
         """A stamped gap, unless the clock behind the stamps jumped: audio is not from the future."""
-        if not gap or end - arrived > AHEAD_MS:
+        if end - arrived > AHEAD_MS:
             return max(0.0, min(gap, arrived + MAX_GAP_MS - end))
         possible = arrived - self._lateness.least - end
         if gap <= possible + GAP_MS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from kallglot.session import events
 from kallglot.session.hearing import Hearing
@@ -23,12 +24,17 @@ Noted = tuple[Hearing, events.PlaybackStarted | events.PlaybackFinished | events
 
 
 class Audience:
-    def __init__(self, on_heard: OnHeard) -> None:
-        self._on_heard = on_heard
+    def __init__(self) -> None:
+        self._on_heard: OnHeard | None = None
         self._hearings: list[Hearing] = []
         self._held: set[str] = set()
         self._telling: dict[tuple[str, str], Hearing] = {}
         """By turn and listener, until it was heard or cleared."""
+
+    def record(self, on_heard: OnHeard) -> None:
+        """From now on what is heard is told frame by frame."""
+        self._on_heard = on_heard
+        self._elect()
 
     def join(self, leg: Leg, listeners: Sequence[Participant]) -> None:
         for listener in listeners:
@@ -40,7 +46,7 @@ class Audience:
     def leave(self, leg: Leg) -> list[Noted]:
         """What nobody carries to its listener any more is told of as cleared."""
         for hearing in self.on(leg):
-            hearing.on_heard = None
+            hearing.counts, hearing.on_heard = False, None
         self._hearings = [hearing for hearing in self._hearings if hearing.leg is not leg]
         self._elect()
         noted: list[Noted] = []
@@ -59,7 +65,7 @@ class Audience:
 
     def begin(self, turn_id: str, hearings: Sequence[Hearing]) -> list[Participant]:
         """A turn is about to be heard; by whom."""
-        told = [hearing for hearing in hearings if hearing.on_heard is not None]
+        told = [hearing for hearing in hearings if hearing.counts]
         self._telling.update({(turn_id, hearing.listener.id): hearing for hearing in told})
         return [hearing.listener for hearing in told]
 
@@ -148,10 +154,6 @@ class Audience:
     def _elect(self) -> None:
         newest = {hearing.listener.id: hearing for hearing in self._hearings}
         for hearing in self._hearings:
-            if newest[hearing.listener.id] is not hearing:
-                hearing.on_heard = None
-            elif hearing.on_heard is None:
-                hearing.on_heard = self._listen(hearing.listener.id)
-
-    def _listen(self, listener_id: str) -> Callable[[float, bytes, int], None]:
-        return lambda at_ms, pcm, rate: self._on_heard(listener_id, at_ms, pcm, rate)
+            hearing.counts = newest[hearing.listener.id] is hearing
+            recorded = self._on_heard if hearing.counts else None
+            hearing.on_heard = None if recorded is None else partial(recorded, hearing.listener.id)

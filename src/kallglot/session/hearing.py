@@ -49,20 +49,23 @@ class Hearing:
     def __init__(self, leg: Leg, listener: Participant) -> None:
         self.leg = leg
         self.listener = listener
+        self.counts = True
+        """Of all on which the listener hears, this is the one that is recorded and told of."""
         self.on_heard: HeardPcm | None = None
         self._rate = leg.output.sample_rate_hz
         self._encoder = encoder(leg.output.encoding, self._rate)
         self._playout = playout.Playout(self._rate, burst=leg.output.burst)
         self._turn_resamplers: dict[str, Resampler] = {}
         self._voices: dict[str, _Voice] = {}
+        self._burst = leg.output.burst
         self._heard_ms = 0.0
         """When the last frame is heard that was handed out, by the clock."""
         self._late_ms = 0.0
         """How much later than that it is, as of the turn that plays: nothing recorded is shifted within a turn."""
         self.held = False
         self.due = False
-        """Something may have to be handed out, or told: :meth:`tick` is to be called. Mostly a listener hears nothing, or
-        a voice that goes through as it comes."""
+        """Something may have to be handed out, or told: :meth:`tick` is to be called. Mostly a listener hears nothing,
+        or a voice that goes through as it comes."""
 
     @property
     def backlog_ms(self) -> float:
@@ -106,14 +109,13 @@ class Hearing:
             voice.wait(frames, MOST_WAITING if mixed else MOST_BEHIND)
             self.due = True
             return
-        burst = self.leg.output.burst
         for n, frame in enumerate(frames):
-            ahead_ms = self._heard_ms - now_ms
-            if ahead_ms >= MOST_AHEAD_MS and not burst:
+            ahead_ms = 0.0 if self._burst else self._heard_ms - now_ms
+            if ahead_ms >= MOST_AHEAD_MS:
                 voice.wait(frames[n:], MOST_BEHIND)
                 self.due = True
                 break
-            if ahead_ms > NEAR_LEAD_MS + 2 * voice.chunk_ms and not burst and voice.quiet(frame):
+            if ahead_ms > NEAR_LEAD_MS + 2 * voice.chunk_ms and voice.quiet(frame):
                 # What a stall or the wait for the connection held back is made up for in the speaker's pauses.
                 continue
             self._deliver(voice.role, None, voice.levelled(frame, over=False), self._next_heard(now_ms), now_ms)

@@ -69,7 +69,7 @@ class LiveSession:
         self._clock = clock
         self._cast = Cast(record, journal, self._spawn)
         self._legs = Legs()
-        self._audience = Audience(self._record_heard)
+        self._audience = Audience()
         self._holding = Holding(self._audience)
         self._presence = Presence(
             record.id,
@@ -142,6 +142,7 @@ class LiveSession:
 
     def record_on(self, tape: Tape) -> None:
         self._tape = tape
+        self._audience.record(self._record_heard)
         for participant_id, speaker in self._speakers.items():
             speaker.begins(tape.said_until_ms(self._cast[participant_id]))
 
