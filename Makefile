@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint bench
+.PHONY: help setup demo serve test lint bench bench-speech
 MAKEFLAGS += --no-builtin-rules
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
@@ -12,7 +12,8 @@ help:
 	@echo "make serve   the server on http://127.0.0.1:8080; settings: docs/settings.md"
 	@echo "make test    every test; PYTEST_ARGS='tests/audio -k g711' chooses"
 	@echo "make lint    style, types and layers"
-	@echo "make bench   how right the words are, and how soon the other side hears them"
+	@echo "make bench   how many calls one core carries, here and in other frameworks: ten minutes"
+	@echo "make bench-speech   how right the words are, and how soon the other side hears them"
 	@echo "make setup   only what running needs (the others do it themselves)"
 
 setup:
@@ -38,5 +39,10 @@ lint:
 	.venv/bin/lint-imports
 
 bench:
+	@bin/setup test
+	@.venv/bin/python -m benchmarks.media --short --markdown bench.md --json bench.json $(BENCH_ARGS)
+	@echo "bench: the report is in bench.md"
+
+bench-speech:
 	@bin/setup test
 	@.venv/bin/python -m benchmarks.speech $(BENCH_ARGS)

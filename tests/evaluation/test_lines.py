@@ -84,3 +84,11 @@ def test_what_is_no_sound_is_told(tmp_path: Path) -> None:
     soundfile.write(path, np.zeros(0), RATE)
     with pytest.raises(EvaluationError, match="no sound"):
         load(path, "telephone")
+
+
+def test_a_line_is_brought_to_the_level_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(str(path), tone(1000), RATE)
+    for line in ("clean", "telephone"):
+        samples = np.frombuffer(load(path, line, -40.0).pcm, "<i2")
+        assert 20 * np.log10(np.abs(samples).max() / 32768) == pytest.approx(-40.0, abs=0.5)

@@ -21,7 +21,7 @@ from kallglot.cli.shell import console, settings
 from kallglot.cli.shell import show as show_table
 from kallglot.evaluation.corpus import Corpus, find, parallel
 from kallglot.evaluation.engines import engines_here
-from kallglot.evaluation.lines import LINES, Line
+from kallglot.evaluation.lines import LEVEL_DB, LINES, Line
 from kallglot.evaluation.report import Report
 from kallglot.evaluation.run import Plan, evaluate
 from kallglot.evaluation.scores import EvaluationError, Spread, needed
@@ -56,6 +56,7 @@ def evaluate_command(
     timed: Annotated[int, typer.Option(min=0, help="Recordings heard again in real time, for the delays.")] = 8,
     real_time: Annotated[bool, typer.Option("--real-time", help="All at the speed of speech.")] = False,
     most: Annotated[int | None, typer.Option(min=1, help="So many recordings a language, and lines a text.")] = None,
+    level: Annotated[float, typer.Option(max=0, help="The loudest sample, in dBFS.")] = LEVEL_DB,
     worst: Annotated[int, typer.Option(min=0, help="Also show so many of the worst results.")] = 3,
     output: Annotated[Path | None, typer.Option("--json", help="Write every result to this file.")] = None,
 ) -> None:
@@ -67,7 +68,7 @@ def evaluate_command(
         corpus = find(folder, language) if folder is not None else Corpus()
         if texts is not None:
             corpus.texts.append(parallel(*texts, source, target))
-        plan = Plan(line.chosen, timed, real_time, most)
+        plan = Plan(line.chosen, timed, real_time, most, level)
         report = asyncio.run(_run(corpus, engine or [], plan))
     except EvaluationError as error:
         console.print(str(error), style="red", markup=False, highlight=False)

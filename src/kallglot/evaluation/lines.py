@@ -23,8 +23,9 @@ Line = Literal["clean", "telephone"]
 LINES: Final[tuple[Line, ...]] = ("clean", "telephone")
 FRAME_MS: Final = 20
 BAND_HZ: Final = (300.0, 3400.0)
-LEVEL: Final = 10 ** (-3 / 20)
-"""-3 dBFS, the loudest sample."""
+LEVEL_DB: Final = -3.0
+"""The loudest sample, below full scale."""
+LEVEL: Final = 10 ** (LEVEL_DB / 20)
 LONGEST_SECONDS: Final = 3600
 _TRANSITION_HZ: Final = 200.0
 """From passing to -80 dB."""
@@ -55,7 +56,7 @@ class Sound:
             yield audio[at : at + size].ljust(size, b"\0")
 
 
-def load(path: Path, line: Line) -> Sound:
+def load(path: Path, line: Line, level_db: float = LEVEL_DB) -> Sound:
     """Any file that libsndfile reads, its channels together. Raises :class:`EvaluationError`."""
     try:
         about = soundfile.info(str(path))
@@ -70,24 +71,24 @@ def load(path: Path, line: Line) -> Sound:
     mono = audio.mean(axis=1)
     if not len(mono) or not np.isfinite(mono).all():
         raise EvaluationError("there is no sound in it")
-    return telephone(mono, rate) if line == "telephone" else clean(mono, rate)
+    return telephone(mono, rate, level_db) if line == "telephone" else clean(mono, rate, level_db)
 
 
-def clean(audio: Floats, rate: int) -> Sound:
+def clean(audio: Floats, rate: int, level_db: float = LEVEL_DB) -> Sound:
     """At its own rate where a stream can bring that, else at the next one."""
     live = next((other for other in PCM_RATES if other >= rate), PCM_RATES[-1])
-    return _sound(_resampled(_levelled(audio), rate, live), live)
+    return _sound(_resampled(_levelled(audio, level_db), rate, live), live)
 
 
-def telephone(audio: Floats, rate: int) -> Sound:
+def telephone(audio: Floats, rate: int, level_db: float = LEVEL_DB) -> Sound:
     """300 to 3400 Hz, 8 kHz, mu-law and back, as ``sox`` does it by ``-r 8000 -e mu-law`` and ``sinc 300-3400``."""
-    sound = _sound(_resampled(_levelled(band_passed(audio, rate)), rate, 8000), 8000)
+    sound = _sound(_resampled(_levelled(band_passed(audio, rate), level_db), rate, 8000), 8000)
     return Sound(g711.mulaw_to_pcm(g711.pcm_to_mulaw(sound.pcm)), 8000, sound.begins_s, sound.ends_s)
 
 
-def _levelled(audio: Floats) -> Floats:
+def _levelled(audio: Floats, level_db: float) -> Floats:
     peak = float(np.abs(audio).max())
-    return audio * (LEVEL / peak) if peak > 0 else audio
+    return audio * (10 ** (level_db / 20) / peak) if peak > 0 else audio
 
 
 def band_passed(audio: Floats, rate: int) -> Floats:

@@ -12,7 +12,7 @@ from typing import Final
 from kallglot.evaluation import scores
 from kallglot.evaluation.corpus import Corpus, ParallelText, Recording
 from kallglot.evaluation.engines import Engines, elsewhere
-from kallglot.evaluation.lines import LINES, Line, load
+from kallglot.evaluation.lines import LEVEL_DB, LINES, Line, load
 from kallglot.evaluation.listening import Heard, listen
 from kallglot.evaluation.report import Recognised, RecordingResult, Report, SentenceResult, Translated, spaced
 from kallglot.evaluation.scores import EvaluationError, word_errors
@@ -33,6 +33,8 @@ class Plan:
     """Everything goes in at the speed at which it was spoken."""
     most: int | None = None
     """Recordings of each language, and lines of each text."""
+    level_db: float = LEVEL_DB
+    """What both lines are brought to: their loudest sample, below full scale."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -77,7 +79,7 @@ async def _recognised(
         if failures >= GIVE_UP:
             heard = Heard(trouble=f"not asked any more after {GIVE_UP} failures in a row")
         else:
-            heard = await _hear(recognizer, recording, line, real_time=real_time)
+            heard = await _hear(recognizer, recording, line, plan.level_db, real_time=real_time)
             failures = failures + 1 if heard.trouble else 0
         errors = await asyncio.to_thread(word_errors, recording.text, heard.text, language)
         found.recordings.append(RecordingResult(recording.name, recording.text, heard, errors))
@@ -86,15 +88,15 @@ async def _recognised(
     timed = [] if real_time else spaced([one for one in chosen if one.name in answered], plan.timed)
     for number, recording in enumerate(timed):
         progress(f"{doing}, in real time", number, len(timed))
-        found.timed.append(await _hear(recognizer, recording, line, real_time=True))
+        found.timed.append(await _hear(recognizer, recording, line, plan.level_db, real_time=True))
     if timed:
         progress(f"{doing}, in real time", len(timed), len(timed))
     return found
 
 
-async def _hear(recognizer: Recognizer, recording: Recording, line: Line, *, real_time: bool) -> Heard:
+async def _hear(recognizer: Recognizer, recording: Recording, line: Line, level_db: float, *, real_time: bool) -> Heard:
     try:
-        sound = await asyncio.to_thread(load, recording.path, line)
+        sound = await asyncio.to_thread(load, recording.path, line, level_db)
     except EvaluationError as error:
         return Heard(trouble=str(error))
     return await listen(recognizer, sound, recording.language, real_time=real_time)
