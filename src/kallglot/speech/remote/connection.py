@@ -29,6 +29,10 @@ LOOKS: Final = 4
 NOT_UNDERSTOOD: Final = (ValueError, LookupError, TypeError, AttributeError, msgspec.MsgspecError, RecursionError)
 
 
+class _BrokenOff(RemoteError):
+    """Nothing can be sent any more."""
+
+
 class Connection:
     """``heard`` gets what the codec makes of messages. ``serve`` ends only by an :class:`EngineError`."""
 
@@ -103,6 +107,19 @@ class Connection:
                 await self._send_all(messages)
         except TimeoutError:
             raise self._takes_no_more() from None
+        except _BrokenOff as error:
+            raise await self._last_word(error) from None
+
+    async def _last_word(self, error: _BrokenOff) -> EngineError:
+        """What the server has said before it went says more than that it is gone."""
+        try:
+            async with asyncio.timeout(self._patience.close_s):
+                while True:
+                    await self._read_one()
+        except TimeoutError:
+            return error
+        except EngineError as word:
+            return word
 
     async def serve(self) -> EngineError:
         """Until it ends: why it did."""
@@ -140,6 +157,14 @@ class Connection:
         return ms * self._ledger.rate // 1000
 
     async def _send_forever(self) -> None:
+        try:
+            await self._send_what_comes()
+        except _BrokenOff:
+            # The reader gets what the server has said about it.
+            await asyncio.sleep(self._patience.close_s)
+            raise
+
+    async def _send_what_comes(self) -> None:
         most = self._piece(max(MOST_MS, self._codec.piece_ms))
         while True:
             if not self._ledger.ready(self._piece(self._codec.piece_ms)):
@@ -191,9 +216,7 @@ class Connection:
             # aiohttp's ClientConnectionResetError and "cannot write to closing transport".
             if isinstance(error, RuntimeError) and not self._socket.closed:
                 raise
-            # The reader gets what the server has said about it.
-            await asyncio.sleep(self._patience.close_s)
-            raise RemoteError(f"{self._name} broke off the connection") from None
+            raise _BrokenOff(f"{self._name} broke off the connection") from None
         finally:
             self._sending_s = None
 
