@@ -14,6 +14,7 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
+CLOSING_SECONDS: Final = 0.5
 _DELIVERIES: Final = "kallglot deliveries"
 _PURGES: Final = "kallglot purges"
 BUSY_MS: Final = 30_000
@@ -161,6 +162,18 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+        # A statement that was cancelled has its connection closed by a task of its own, which nobody else waits for.
+        closing = [task for task in asyncio.all_tasks() if _closes_a_connection(task)]
+        if closing:
+            # One that was told twice to go was closed by force meanwhile, and its task would wait for ever.
+            _, left = await asyncio.wait(closing, timeout=CLOSING_SECONDS)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+
+def _closes_a_connection(task: asyncio.Task[Any]) -> bool:
+    return getattr(task.get_coro(), "__name__", "") == "_terminate_graceful_close"
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
