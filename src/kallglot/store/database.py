@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -93,13 +94,16 @@ class Database:
         """Called after a transaction that deleted what nobody is to read again."""
         options: dict[str, Any] = {}
         if self.is_sqlite:
-            options = {"connect_args": {"timeout": 30}, "pool_size": 8}
+            options = {"connect_args": {"timeout": 30, "factory": _File}, "pool_size": 8}
             if parsed.database in (None, "", ":memory:"):
                 options = {"poolclass": StaticPool}
         else:
             options = {"pool_size": 10, "max_overflow": 10, "pool_pre_ping": True}
         # What people said is in the parameters; it has no business in a log line about a failed statement.
         self.engine: AsyncEngine = create_async_engine(parsed, hide_parameters=True, **options)
+        self._stopping: set[asyncio.Future[Any]] = set()
+        """Connections that are closed once their last statement is through."""
+        self.engine.dialect.do_terminate = self._stop
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
 
@@ -162,18 +166,29 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
-        # A statement that was cancelled has its connection closed by a task of its own, which nobody else waits for.
-        closing = [task for task in asyncio.all_tasks() if _closes_a_connection(task)]
-        if closing:
-            # One that was told twice to go was closed by force meanwhile, and its task would wait for ever.
-            _, left = await asyncio.wait(closing, timeout=CLOSING_SECONDS)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+        if self._stopping:
+            await asyncio.wait(self._stopping, timeout=CLOSING_SECONDS)
+
+    def _stop(self, dbapi_connection: Any) -> None:
+        """What the pool asks for when a statement was cancelled. The dialects close it by a task of its own, which
+        nobody waits for who is cancelled twice; neither driver needs one."""
+        driver = dbapi_connection.driver_connection
+        if not self.is_sqlite:
+            driver.terminate()
+            return
+        stopped: asyncio.Future[Any] | None = driver.stop()
+        if stopped is not None:
+            self._stopping.add(stopped)
+            stopped.add_done_callback(self._stopping.discard)
 
 
-def _closes_a_connection(task: asyncio.Task[Any]) -> bool:
-    return getattr(task.get_coro(), "__name__", "") == "_terminate_graceful_close"
+class _File(sqlite3.Connection):
+    def close(self) -> None:
+        """Of a statement that was cancelled somebody may hold the cursor yet, with which the transaction would live on
+        (https://sqlite.org/c3ref/close.html)."""
+        if self.in_transaction:
+            self.rollback()
+        super().close()
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
