@@ -277,6 +277,9 @@ async def test_a_voice_that_was_held_back_is_made_up_for_in_its_pauses(held_back
         seconds += 1.5
     assert late_ms() <= 100
     assert levels(bert).count(words) == loud
+    heard = len(bert.audio)
+    live.audio(anna, ANNA.id, voice(level=words), 8000, None)
+    assert len(bert.audio) == heard + 1, "what comes now waits for nothing"
     await call.board.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from tests.session.calls import FRAME, TICK, Call
@@ -134,6 +135,32 @@ async def test_a_journal_that_answers_late_keeps_nobody_waiting(call: Call, monk
     assert call.stored.status != "connecting"
     answers.set()
     await settle()
+
+
+async def test_that_somebody_is_connected_is_stored_once(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    for name in ("connecting", "waiting"):
+        real = getattr(FakeJournal, name)
+
+        async def noted(self: FakeJournal, *given: Any, name: str = name, real: Any = real) -> None:
+            told.append(name)
+            await real(self, *given)
+
+        monkeypatch.setattr(FakeJournal, name, noted)
+    first, second = FakeLeg("one", CUSTOMER.id), FakeLeg("two", AGENT.id)
+    live = await call.connect(first)
+    await settle()
+    await call.connect(second)
+    await settle()
+    assert told == ["connecting"]
+    live.detach(first)
+    await settle()
+    assert told == ["connecting"], "somebody is"
+    live.detach(second)
+    await settle()
+    live.attach(first)
+    await settle()
+    assert told == ["connecting", "waiting", "connecting"]
 
 
 async def test_who_has_come_back_is_not_ended_by_a_journal_that_does_not_know_it_yet(

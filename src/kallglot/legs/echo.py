@@ -31,7 +31,7 @@ class PlayoutEcho:
 
     def sent(self, now_ms: float, duration_ms: float) -> str | None:
         """So much was sent just now; the name of a mark that is to follow it."""
-        self._until_ms = max(self._until_ms, now_ms) + duration_ms
+        self._until_ms = (self._until_ms if self._until_ms > now_ms else now_ms) + duration_ms
         self._since_mark_ms += duration_ms
         if self._since_mark_ms < MARK_EVERY_MS:
             return None

@@ -32,5 +32,8 @@ class Allowance:
 
     def take(self, now: float) -> float:
         """Takes one; 0.0 when it was there, else the seconds until it will be."""
-        self._spent_until = max(self._spent_until, now) + self._each_s
-        return max(0.0, self._spent_until - now - self._burst_s)
+        # Fifty times a second and connection: comparisons cost a fifth of max().
+        begins = self._spent_until if self._spent_until > now else now
+        self._spent_until = spent = begins + self._each_s
+        over = spent - now - self._burst_s
+        return over if over > 0.0 else 0.0

@@ -157,7 +157,7 @@ class Hearing:
                 told.append(self._told(event))
         if not self._playout.flowing:
             for voice in self._voices.values():
-                voice.catch_up()
+                voice.catch_up(NEAR_LEAD_MS + voice.chunk_ms if self._together(voice, now_ms) else 0.0)
             while self._heard_ms - now_ms < NEAR_LEAD_MS and (waiting := self._waiting()):
                 self._deliver(waiting.role, None, self._mixed(None, over=False), self._next_heard(now_ms), now_ms)
         return told
@@ -196,7 +196,7 @@ class Hearing:
 
     def _next_heard(self, now_ms: float) -> float:
         """Voices come in chunks that jitter; they are heard one frame after the other."""
-        at_ms = max(self._heard_ms, now_ms)
+        at_ms = self._heard_ms if self._heard_ms > now_ms else now_ms
         self._heard_ms = at_ms + playout.FRAME_MS
         return at_ms
 
@@ -252,10 +252,9 @@ class _Voice:
         while len(self.waiting) > most + len(frames):
             self.waiting.popleft()
 
-    def catch_up(self) -> None:
+    def catch_up(self, to_ms: float) -> None:
         """Leaves out what is not heard, as long as more waits than has to."""
-        usual = NEAR_LEAD_MS + self.chunk_ms
-        while len(self.waiting) * playout.FRAME_MS > usual and self.quiet(self.waiting[0]):
+        while len(self.waiting) * playout.FRAME_MS > to_ms and self.quiet(self.waiting[0]):
             self.waiting.popleft()
 
     def quiet(self, frame: bytes) -> bool:

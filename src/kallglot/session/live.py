@@ -292,7 +292,9 @@ class LiveSession:
         if self._ending or order is None:
             return
         now = self._clock.monotonic()
-        self._activity(now, len(pcm) / 2 * 1000 / sample_rate_hz)
+        self.last_activity = now
+        if not self._time.begun:
+            self._begin(len(pcm) / 2 * 1000 / sample_rate_hz)
         now_ms = now * 1000
         speaker = self._speakers[participant_id]
         placed = speaker.hear(leg.id, order, pcm, sample_rate_hz, timestamp_ms, self._time.at(now_ms))
@@ -311,7 +313,7 @@ class LiveSession:
     def text(self, participant_id: str, text: str) -> None:
         if self._ending:
             return
-        self._activity(self._clock.monotonic())
+        self._activity()
         self._speakers[participant_id].type(text)
 
     def speaks_in(self, participant_id: str, language: str) -> None:
@@ -345,7 +347,7 @@ class LiveSession:
             hearing.original(self._cast[participant_id], tones, TONES_HZ, now_ms, ducks=False)
 
     def dtmf(self, leg: Leg, digits: str) -> None:
-        self._activity(self._clock.monotonic())
+        self._activity()
         speaker = self._cast.get(leg.participant_id)
         self.emit(events.Dtmf(speaker, digits))
 
@@ -401,14 +403,17 @@ class LiveSession:
 
     # Inside
 
-    def _activity(self, now: float, duration_ms: float = 0.0) -> None:
-        self.last_activity = now
+    def _activity(self) -> None:
+        self.last_activity = self._clock.monotonic()
         if not self._time.begun:
-            # The session began when its first chunk of audio did.
-            self._time.begin(min(duration_ms, FIRST_CHUNK_MS))
-            started_at = self._clock.now()
-            self.record = replace(self.record, status="active", started_at=started_at)
-            self._start_task = self._spawn(self._started(started_at), "start")
+            self._begin(0.0)
+
+    def _begin(self, heard_ms: float) -> None:
+        """The session began when its first chunk of audio did."""
+        self._time.begin(min(heard_ms, FIRST_CHUNK_MS))
+        started_at = self._clock.now()
+        self.record = replace(self.record, status="active", started_at=started_at)
+        self._start_task = self._spawn(self._started(started_at), "start")
 
     async def _start_stored(self) -> None:
         if self._start_task is not None:

@@ -48,6 +48,7 @@ class Presence:
         self._left_at = left_at
         self._spawn = spawn
         self._lock = asyncio.Lock()
+        self._told_connected = False
 
     def note(self) -> None:
         """Nobody's audio waits for the journal: of many calls that begin at once the last would stand still first."""
@@ -57,7 +58,10 @@ class Presence:
     async def _tell(self) -> None:
         async with self._lock:
             if self._connected():
-                await self._journal.connecting(self._session_id)
+                if not self._told_connected:
+                    await self._journal.connecting(self._session_id)
+                    self._told_connected = True
             else:
+                self._told_connected = False
                 deadline = self._left_at() + timedelta(seconds=self._reconnect_seconds)
                 await self._journal.waiting(self._session_id, deadline)
