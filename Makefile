@@ -27,9 +27,16 @@ serve:
 	@bin/setup run
 	@exec .venv/bin/kallglot serve
 
+# Of the machine code, as of the sources, what it is made of is tested.
+COMPILED_TESTS := tests/test_compiled.py tests/audio tests/legs tests/session tests/acceptance/test_conversation.py
+
 test:
 	@bin/setup test
 	@.venv/bin/pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
+ifndef PYTEST_ARGS
+	@echo "test: once more, on the machine code of the media path"
+	@KALLGLOT_COMPILED=on .venv/bin/pytest -n 3 --dist loadgroup $(COMPILED_TESTS)
+endif
 
 lint:
 	@bin/setup test

@@ -11,6 +11,12 @@ from pathlib import Path
 import pytest
 from tests.serverprocess import ServerProcess
 
+from kallglot import compiled
+
+# The sources are what is tested, unless their machine code is asked for.
+if os.environ.setdefault("KALLGLOT_COMPILED", "off") == "on" and not compiled.use():
+    raise pytest.UsageError("there is no machine code of these sources: kallglot compile")
+
 # Its import takes most of a server's start; tests/acceptance/test_crash.py starts it as a user does.
 ServerProcess.forks = True
 

@@ -137,6 +137,10 @@ def run(
 def main() -> None:
     if os.fork():
         os._exit(0)
+    from kallglot import compiled
+
+    compiled.use()
+
     from kallglot import app as _app  # noqa: F401
     from kallglot import cli as _cli  # noqa: F401
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from kallglot import compiled
+
 Figures = dict[str, Any]
 
 
@@ -35,6 +37,7 @@ def machine() -> Figures:
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
+        "media_path": "machine code" if compiled.is_current() else "Python",
         "load_average": [round(one, 2) for one in os.getloadavg()],
     }
 

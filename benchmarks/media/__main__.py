@@ -24,6 +24,7 @@ from benchmarks.media.report import LIMITS, Visit
 from benchmarks.media.runs import Outcome, Pace, run
 from benchmarks.media.search import FACTOR, next_try
 from benchmarks.media.systems import SYSTEMS, Running, System
+from kallglot import compiled
 
 SHORT_MINUTES: Final = 8.5
 SPOILT_AGAIN: Final = 2
@@ -181,6 +182,7 @@ def main() -> int:
         "each run": f"{asked.seconds:g} s measured, {asked.warmup:g} s after connecting not",
         "searched": f"to {asked.resolution:.0%}",
         "versions": ", ".join(toolchain.versions()),
+        "kallglot's media path": "machine code" if compiled.is_current() else "Python",
     }
     text = report.markdown(visits, {one.name: one.what for one in systems}, about, how)
     print(text)

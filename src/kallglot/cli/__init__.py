@@ -1,5 +1,9 @@
 """The command line: ``kallglot serve``, ``call``, ``demo``, ``keys``, ``numbers``, ``models``, ``doctor``."""
 
-from kallglot.cli.main import app
+from kallglot import compiled
+
+compiled.use()
+
+from kallglot.cli.main import app  # noqa: E402
 
 __all__ = ["app"]

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from rich.console import Console
 from rich.table import Table
 
-from kallglot import health, traces
+from kallglot import compiled, health, traces
 from kallglot.app import stripe_hook
 from kallglot.billing.check import check
 from kallglot.billing.stripe import PaymentsUnavailable
@@ -108,6 +108,7 @@ class Doctor:
         await self._shelf()
         await self._engines()
         self._models()
+        self._compiled()
         self._payments()
         await self._port()
         self._settings_agree(figures)
@@ -239,6 +240,12 @@ class Doctor:
             self._warn(f"model {name} {words}: kallglot models pull {name}")
         if not found:
             self._warn(f"no models in {folder}: kallglot models list shows what other languages need")
+
+    def _compiled(self) -> None:
+        if compiled.is_current():
+            self._well("the media path runs as machine code")
+        else:
+            self._warn("the media path runs as Python; kallglot compile makes machine code of it: more calls on a core")
 
     async def _port(self) -> None:
         """Taken by a server of ours, which is asked how it is; by somebody else; or free."""

@@ -15,6 +15,7 @@ from kallglot.billing.stripe import PaymentsUnavailable
 from kallglot.cli import doctor as diagnosis
 from kallglot.cli import keys, models, organizations, webhooks
 from kallglot.cli.calls import CallFailed, Reply, Server, place
+from kallglot.cli.compilation import compile_command
 from kallglot.cli.credits import credits
 from kallglot.cli.demo import run_demo
 from kallglot.cli.evaluate import evaluate_command
@@ -35,6 +36,8 @@ app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(numbers, name="numbers")
 app.add_typer(models.app, name="models")
 app.add_typer(credits, name="credits")
+
+app.command(name="compile")(compile_command)
 
 Language = Annotated[str | None, typer.Option(help="BCP 47; unset = detected")]
 

@@ -14,6 +14,7 @@ import msgspec
 import pybase64
 
 from kallglot.audio.codec import AudioFormatError, Decoder
+from kallglot.legs.carrier_messages import Media, Message, decode, is_unknown
 from kallglot.legs.commands import Audio, BadMessage, Command, Digits, HungUp
 from kallglot.legs.echo import PlayoutEcho
 from kallglot.session import events
@@ -24,44 +25,6 @@ FRAME_MS: Final = 20
 MAX_CHUNK_MS: Final = 1000
 _INBOUND: Final = frozenset(("inbound", "inbound_track", ""))
 _DIGITS: Final = frozenset("0123456789*#ABCDabcd")
-
-
-class Media(msgspec.Struct):
-    payload: bytes
-    track: str = ""
-    timestamp: float | None = None
-    chunk: int | None = None
-
-
-class _Mark(msgspec.Struct):
-    name: str = ""
-
-
-class _Dtmf(msgspec.Struct):
-    digit: str = ""
-
-
-class _Trouble(msgspec.Struct):
-    code: int = 0
-    title: str = ""
-
-
-class Message(msgspec.Struct):
-    event: str
-    media: Media | None = None
-    mark: _Mark | None = None
-    dtmf: _Dtmf | None = None
-    payload: _Trouble | None = None
-    sequence_number: int | None = None
-
-
-class _Named(msgspec.Struct):
-    event: str
-
-
-_decoder: Final = msgspec.json.Decoder(Message, strict=False)
-_named: Final = msgspec.json.Decoder(_Named)
-_KNOWN: Final = frozenset(("media", "mark", "dtmf", "stop", "error"))
 
 
 class CarrierCodec:
@@ -93,9 +56,9 @@ class CarrierCodec:
         if binary:
             raise BadMessage("invalid_message", "A carrier's stream has no binary frames.")
         try:
-            message = _decoder.decode(data)
+            message = decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
-            if self._unknown(data):
+            if is_unknown(data):
                 return ()
             raise BadMessage("invalid_message", f"The message cannot be read: {error}") from None
         event = message.event
@@ -115,13 +78,6 @@ class CarrierCodec:
         if event == "error" and message.payload is not None:
             return self._trouble(message.payload.code, message.payload.title, now_ms)
         return ()
-
-    def _unknown(self, data: bytes) -> bool:
-        """What is none of ours may look as it likes."""
-        try:
-            return _named.decode(data).event not in _KNOWN
-        except (msgspec.DecodeError, RecursionError):
-            return False
 
     def _media(self, media: Media, message: Message) -> Sequence[Command]:
         return (self._audio(media),)

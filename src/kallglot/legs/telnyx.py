@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 from kallglot.audio.codec import AudioFormatError, Decoder, Encoder, decoder, encoder
 from kallglot.audio.g711 import mulaw_to_pcm
 from kallglot.carriers.arrivals import CarrierStart
-from kallglot.legs.carrier import CarrierCodec, Media, Message
+from kallglot.legs.carrier import CarrierCodec
+from kallglot.legs.carrier_messages import Media, Message
 from kallglot.legs.commands import Audio, BadMessage, Command
 from kallglot.legs.reorder import Reorder
 from kallglot.session.leg import OutputFormat

@@ -347,7 +347,8 @@ class Speaker:
     def _heard_again(self, event: FinalText, from_ms: float) -> bool:
         """Considers what language the utterance was in; whether another recogniser hears again what came from there."""
         if event.language:
-            detection = Detection(event.language, 1.0 if event.confidence is None else event.confidence)
+            confidence = 1.0 if event.confidence is None else event.confidence
+            detection: Detection | None = Detection(event.language, confidence)
         else:
             detection = self._detected(event.text)
         learned = self._consider(detection, event.text)
