@@ -21,9 +21,7 @@ from typing import Final
 import msgspec
 
 MODULES: Final = (
-    "kallglot.audio.codec",
     "kallglot.audio.ducking",
-    "kallglot.audio.g711",
     "kallglot.audio.mediaclock",
     "kallglot.audio.playout",
     "kallglot.audio.timeline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,13 @@ async def events(server: ServerProcess, session_id: str) -> list[str]:
     found = (await get(server, f"/v1/events?session_id={session_id}&limit=100"))["data"]
     kinds = [one["type"] for one in reversed(found)]
     return [kind.removeprefix("session.provider.") for kind in kinds if kind.startswith("session.provider.")]
+
+
+async def in_progress(server: ServerProcess, call_id: str) -> None:
+    """Its stream is there before the call is stored as one that goes on, and can be transferred."""
+    async with asyncio.timeout(30):
+        while (await get(server, f"/v1/calls/{call_id}"))["status"] != "in_progress":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 def loud(pcm: bytes) -> bool:

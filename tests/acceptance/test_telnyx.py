@@ -16,6 +16,7 @@ from tests.acceptance.telephony import (
     connected,
     events,
     get,
+    in_progress,
     loud,
     newest_session,
     post,
@@ -106,6 +107,7 @@ async def test_a_texml_call_is_controlled_by_texml(server: ServerProcess, telnyx
     session = await newest_session(server)
     telnyx.dials["+4930901821"] = Dial("busy")
     path = f"/v1/calls/{session['call']['id']}"
+    await in_progress(server, session["call"]["id"])
     await post(server, f"{path}/transfer", {"to": "+4930901821"})
     await call.streaming(2)
     assert (await get(server, path))["transfer"]["status"] == "failed"
@@ -175,6 +177,7 @@ async def test_a_transfer_that_fails_leaves_the_call_in_the_session(server: Serv
     call = await telnyx.outgoing()
     await call.streaming()
     telnyx.dials["+4930901821"] = Dial("busy")
+    await in_progress(server, placed["id"])
     await post(server, f"/v1/calls/{placed['id']}/transfer", {"to": "+4930901821"})
     await call.until(lambda: "transfer" in call.commands)
     await call.until(lambda: call.open_streams)

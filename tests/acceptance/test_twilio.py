@@ -17,6 +17,7 @@ from tests.acceptance.telephony import (
     connected,
     events,
     get,
+    in_progress,
     loud,
     newest_session,
     post,
@@ -210,6 +211,7 @@ async def test_a_transfer_that_fails_comes_back_into_the_session(server: ServerP
     colleague = await agent(server, session["id"])
     twilio.dials["+4930901821"] = Dial("busy")
     call_id = session["call"]["id"]
+    await in_progress(server, call_id)
     told = await post(server, f"/v1/calls/{call_id}/transfer", {"to": "+4930901821"})
     assert told["transfer"] == {"to": "+4930901821", "status": "started"}
     second = await call.streaming(2)

@@ -51,6 +51,7 @@ def compile_command(
             console.print(
                 "compile: this takes gcc, Python's headers (python3-dev) and the extra kallglot[compile]; without it"
                 " the sources run as they are.",
+                markup=False,
                 highlight=False,
             )
             raise typer.Exit(1)

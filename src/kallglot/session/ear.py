@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 STALL_MS: Final = 800
 """A speaker whose audio stops coming in mid-utterance has ended it: push-to-talk, and senders that suppress silence."""
-PENDING_MS: Final = 25_000
+PENDING_MS: Final = 25_000.0
 """Audio kept while a recogniser is being opened, beside what it is to hear again: more than has to wait before a leg is
 not read from any more."""
 KEPT_AFTER_FAILURE_MS: Final = 8_000
@@ -85,7 +85,7 @@ class Ear:
         self._closing: set[asyncio.Task[None]] = set()
         self._pending: deque[tuple[Placed, bytes]] = deque()
         self._pending_ms = 0.0
-        self._most_pending_ms: float = PENDING_MS
+        self._most_pending_ms = PENDING_MS
         self._kept: deque[tuple[Placed, bytes]] | None = deque() if keeps else None
         self._rate = 0
         self._resamplers: dict[int, Resampler] = {}
