@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 from tests.databases import migrate
 
@@ -38,6 +42,24 @@ class Postgres:
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        """It accepts connections and says nothing, to anybody."""
+        postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        # The one that makes others first.
+        family = [postmaster]
+        postmaster.suspend()
+        try:
+            for one in postmaster.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.suspend()
+                    family.append(one)
+            yield
+        finally:
+            for one in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.resume()
 
     def url(self, database: str) -> str:
         return f"postgresql://kallglot@/{database}?host={self._folder}"

@@ -247,25 +247,30 @@ async def test_a_data_folder_that_goes_away(tmp_path: Path) -> None:
 @pytest.mark.postgres
 async def test_a_database_that_stops_and_comes_back(tmp_path: Path) -> None:
     postgres = Postgres()
-    family: list[psutil.Process] = []
     try:
         settings = {"KALLGLOT_DATABASE_URL": await postgres.fresh()}
         with ServerProcess(tmp_path / "data", scripted=scripted(tmp_path), settings=settings) as server:
-            pid = int((postgres._data / "postmaster.pid").read_text().split()[0])
-            family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-            for one in family:
-                one.suspend()
-            said = await readiness(server, lambda status, _: status == 503)
-            assert said["problems"] == ["the database does not answer"]
-            async with httpx.AsyncClient(timeout=20) as client:
-                assert "kallglot_database_up 0.0" in (await client.get(f"{server.url}/metrics")).text
-            for one in family:
-                one.resume()
+            with postgres.frozen():
+                said = await readiness(server, lambda status, _: status == 503)
+                assert said["problems"] == ["the database does not answer"]
+                async with httpx.AsyncClient(timeout=20) as client:
+                    assert "kallglot_database_up 0.0" in (await client.get(f"{server.url}/metrics")).text
             await readiness(server, lambda status, _: status == 200)
     finally:
-        for one in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.resume()
+        postgres.stop()
+
+
+@pytest.mark.server
+@pytest.mark.postgres
+async def test_a_server_that_is_told_to_stop_while_the_database_is_frozen(tmp_path: Path) -> None:
+    postgres = Postgres()
+    try:
+        settings = {"KALLGLOT_DATABASE_URL": await postgres.fresh()}
+        server = ServerProcess(tmp_path / "data", scripted=scripted(tmp_path), settings=settings)
+        server.start()
+        with postgres.frozen():
+            server.terminate()
+    finally:
         postgres.stop()
 
 

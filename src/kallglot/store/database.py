@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.util import await_only
 
 CLOSING_SECONDS: Final = 0.5
 _DELIVERIES: Final = "kallglot deliveries"
@@ -106,10 +107,28 @@ class Database:
         self.engine.dialect.do_terminate = self._stop
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
+        else:
+            self.engine.dialect.do_ping = _ping
+            # To take leave means to wait for the other side.
+            self.engine.dialect.do_close = self._stop
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncGenerator[AsyncConnection]:
+        """A connection with nothing under way when it is let go: to let go of one that has a transaction cannot be
+        cancelled, and a database that is frozen would hold whoever tries."""
+        async with self.engine.connect() as connection:
+            try:
+                yield connection
+            except asyncio.CancelledError:
+                await (connection.rollback() if self.is_sqlite else connection.invalidate())
+                raise
+            except BaseException:
+                await connection.rollback()
+                raise
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
-        async with self.engine.connect() as connection:
+        async with self._connected() as connection:
             if self.is_sqlite:
                 await connection.exec_driver_sql("BEGIN")
             yield connection
@@ -132,21 +151,13 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
-        if not self.is_sqlite:
-            with self.writes.turn() as begun:
-                async with self.engine.begin() as connection:
-                    begun()
-                    yield connection
-            return
+        alone = self._write_lock if self.is_sqlite else nullcontext()
         with self.writes.turn() as begun:
-            async with self._write_lock, self.engine.connect() as connection:
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            async with alone, self._connected() as connection:
+                if self.is_sqlite:
+                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 begun()
-                try:
-                    yield connection
-                except BaseException:
-                    await connection.rollback()
-                    raise
+                yield connection
                 await connection.commit()
 
     @asynccontextmanager
@@ -157,11 +168,10 @@ class Database:
 
     async def ping(self) -> None:
         """Raises where it does not answer, or cannot be written to."""
-        async with self.engine.connect() as connection:
+        async with self.read() as connection:
             if self.is_sqlite:
                 await connection.execute(text("SELECT 1"))
-                return
-            if (await connection.exec_driver_sql("SHOW transaction_read_only")).scalar_one() == "on":
+            elif (await connection.exec_driver_sql("SHOW transaction_read_only")).scalar_one() == "on":
                 raise ReadOnly("readonly database")
 
     async def close(self) -> None:
@@ -180,6 +190,16 @@ class Database:
         if stopped is not None:
             self._stopping.add(stopped)
             stopped.add_done_callback(self._stopping.discard)
+
+
+def _ping(dbapi_connection: Any) -> bool:
+    """Whether a connection that comes out of the pool still answers, by one trip. The dialect's own takes three, and
+    after one that was cancelled waits for a ROLLBACK: who asks a database that is frozen would never get away."""
+    try:
+        await_only(dbapi_connection.driver_connection.execute("SELECT 1"))
+    except Exception as error:
+        dbapi_connection._handle_exception(error)
+    return True
 
 
 class _File(sqlite3.Connection):
