@@ -163,6 +163,8 @@ def main() -> int:
     asked.seconds = asked.seconds or (3.0 if asked.short else 10.0)
     asked.resolution = asked.resolution or (0.12 if asked.short else 0.05)
     asked.minutes = asked.minutes or (SHORT_MINUTES if asked.short else None)
+    if asked.legs is not None and asked.legs % 2:
+        parser.error("--legs are even: a session has two sides")
     if asked.legs is None and (asked.churn or asked.garbage):
         parser.error("--churn and --garbage go with --legs")
     systems = chosen(asked.systems, asked.short)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 FACTOR: Final = 1.6
+STEP: Final = 2
+"""A session has two sides, and who is alone in one hears nobody."""
 
 
 def held(tried: Mapping[int, float], limit: float) -> int:
@@ -23,22 +25,26 @@ def next_try(
     limit: float,
     *,
     first: int,
-    least: int = 1,
     most: int,
     resolution: float,
     factor: float = FACTOR,
 ) -> int | None:
     """Larger and larger, or smaller and smaller, by a factor; then between what held and what failed, until these are
-    within ``resolution`` of each other. None: it is known."""
+    within ``resolution`` of each other. None: it is known. Numbers are even."""
     best = held(tried, limit)
     failed = min((legs for legs, value in tried.items() if value >= limit), default=None)
+    most = _even(most)
     if not tried:
-        return max(least, min(first, most))
+        return max(STEP, _even(min(first, most)))
     if failed is None:
-        return None if best >= most else min(most, max(best + 1, round(best * factor)))
+        return None if best >= most else min(most, max(best + STEP, _even(round(best * factor))))
     if best == 0:
-        return None if failed <= least else max(least, int(failed / factor))
-    if failed - best <= max(1, resolution * best):
+        return None if failed <= STEP else max(STEP, _even(int(failed / factor)))
+    if failed - best <= max(STEP, resolution * best):
         return None
-    between = round(math.sqrt(best * failed))
-    return between if best < between < failed else best + 1
+    between = _even(round(math.sqrt(best * failed)))
+    return between if best < between < failed else best + STEP
+
+
+def _even(legs: int) -> int:
+    return legs - legs % STEP
