@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -14,6 +13,7 @@ from typing import Final
 import uvicorn
 import uvloop
 
+from kallglot import garbage
 from kallglot.app import running
 from kallglot.legs.handover import http_protocol
 from kallglot.settings import Settings
@@ -48,12 +48,9 @@ async def _serve(settings: Settings, announce_key: Callable[[str], None]) -> int
             loop = asyncio.get_running_loop()
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signum, server.handle_exit, signum, None)
-            # What was imported and built lives as long as the process: a full collection need not look at it again,
-            # which takes a tenth of a second that every call would hear.
-            gc.collect()
-            gc.freeze()
-            log.info("listening on %s", settings.base_url)
-            await server.serve(sockets=[listening])
+            async with garbage.kept(deployment.clock, lambda: node.switchboard.legs):
+                log.info("listening on %s", settings.base_url)
+                await server.serve(sockets=[listening])
     finally:
         listening.close()
     return 0
