@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, case, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -82,27 +82,27 @@ class SqlJournal:
             await connection.execute(statement, [rows.times_row(one) for one in times])
 
     async def load(self, session_id: str) -> Session | None:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             found = await one(connection, sessions, sessions.c.id == session_id)
         return None if found is None else rows.session(found)
 
     async def turns(self, session_id: str) -> list[Turn]:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return await SqlTurns(connection).list(session_id)
 
     async def connecting(self, session_id: str) -> None:
         async with self._database.write() as connection:
-            await self._forward(connection, session_id, "connecting")
-            await self._set(connection, session_id, deadline_at=None)
+            await self._set(connection, session_id, status=_at_least("connecting"), deadline_at=None)
 
     async def started(self, session_id: str, at: datetime) -> None:
-        where = (sessions.c.id == session_id) & (sessions.c.status != "ended")
+        where = (sessions.c.id == session_id) & (sessions.c.status != "ended") & sessions.c.started_at.is_(None)
         async with self._database.write() as connection:
-            await self._forward(connection, session_id, "active")
             first = await connection.execute(
-                update(sessions).where(where, sessions.c.started_at.is_(None)).values(started_at=at)
+                update(sessions).where(where).values(status=_at_least("active"), started_at=at)
             )
-            if first.rowcount:
+            if not first.rowcount:
+                await self._forward(connection, session_id, "active")
+            else:
                 found = rows.session(await self._found(connection, session_id))
                 newest = await SqlCallRows(connection).newest([session_id])
                 await SqlEvents(connection).add([news.session_started(found, newest.get(session_id), at)])
@@ -155,7 +155,7 @@ class SqlJournal:
             .order_by(sessions.c.deadline_at)
             .limit(limit)
         )
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return [rows.session(row) for row in (await connection.execute(query)).mappings()]
 
     async def orphaned(self, deadline: datetime) -> int:
@@ -226,3 +226,7 @@ class SqlJournal:
         found = await one(connection, sessions, sessions.c.id == session_id)
         assert found is not None
         return found
+
+
+def _at_least(status: Status) -> ColumnElement[str]:
+    return case((sessions.c.status.in_(before(status)), status), else_=sessions.c.status)

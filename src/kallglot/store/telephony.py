@@ -28,24 +28,24 @@ class SqlCalls:
             return await SqlCallRows(connection).add(call, events)
 
     async def get(self, call_id: str) -> Call | None:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return await SqlCallRows(connection).by_id(call_id)
 
     async def by_carrier_id(self, carrier: str, carrier_call_id: str) -> Call | None:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return await SqlCallRows(connection).by_carrier_id(carrier, carrier_call_id)
 
     async def of_session(self, session_id: str) -> list[Call]:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return await SqlCallRows(connection).of_session(session_id)
 
     async def streamed_to(self, process: str) -> list[Call]:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return await SqlCallRows(connection).streamed_to(process)
 
     async def live(self, session_id: str) -> list[Call]:
         """Those that are not over, oldest first."""
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return await SqlCallRows(connection).live(session_id)
 
     async def save(self, call: Call, events: Sequence[Event] = ()) -> None:
@@ -58,15 +58,15 @@ class SqlCalls:
             return await SqlCallRows(connection).change(call_id, change)
 
     async def connection(self, connection_id: str) -> Connection | None:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return await SqlConnections(connection, self._cipher).by_id(connection_id)
 
     async def number(self, number: str, livemode: bool = True) -> PhoneNumber | None:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return await SqlPhoneNumbers(connection).by_number(number, livemode)
 
     async def default_connection(
         self, organization_id: str, livemode: bool, carrier: str | None = None
     ) -> Connection | None:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return await SqlConnections(connection, self._cipher).default(organization_id, livemode, carrier)
