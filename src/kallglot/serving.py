@@ -8,10 +8,11 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from kallglot import garbage
 from kallglot.app import running
@@ -48,12 +49,22 @@ async def _serve(settings: Settings, announce_key: Callable[[str], None]) -> int
             loop = asyncio.get_running_loop()
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signum, server.handle_exit, signum, None)
+            _find_routes(node.api)
             async with garbage.kept(deployment.clock, lambda: node.switchboard.legs):
+                await asyncio.sleep(_SETTLING_SECONDS)
+                node.switchboard.saturation.begin()
                 log.info("listening on %s", settings.base_url)
                 await server.serve(sockets=[listening])
     finally:
         listening.close()
     return 0
+
+
+def _find_routes(api: FastAPI) -> None:
+    """They are put together for the first request, which takes a tenth of a second."""
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []}
+    for route in api.router.routes:
+        route.matches(scope)
 
 
 class _Server(uvicorn.Server):
@@ -66,6 +77,8 @@ class _Server(uvicorn.Server):
 
 
 _BACKLOG: Final = 2048
+_SETTLING_SECONDS: Final = 0.1
+"""Ticks that the start held back come in it."""
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -36,6 +36,16 @@ def test_a_loop_with_time_left_takes_all() -> None:
     assert Loop(busy=0.85, late_ms=5).refuses() == (False, False)
 
 
+def test_what_was_while_the_process_started_does_not_count() -> None:
+    loop = Loop(busy=1.0, late_ms=200)
+    assert loop.refuses(live=1) == (True, True)
+    loop.saturation.begin()
+    assert loop.refuses(live=1) == (False, False)
+    assert (loop.saturation.late_ms, loop.saturation.lag_ms, loop.saturation.busy) == (0.0, 0.0, 0.0)
+    loop.passes(1, busy=0.1, late_ms=1)
+    assert loop.refuses(live=1) == (False, False)
+
+
 def test_a_busy_loop_refuses_sessions_before_streams() -> None:
     assert Loop(busy=0.93).refuses() == (True, False)
     assert Loop(busy=1.0).refuses() == (True, True)

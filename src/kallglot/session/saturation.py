@@ -47,6 +47,12 @@ class Saturation:
         self.busy = 0.0
         """From 0 to 1."""
 
+    def begin(self) -> None:
+        """What was until now was the process starting, which is slow and nobody heard."""
+        self._late.clear()
+        self._looked = None
+        self.lag_ms = self.busy = 0.0
+
     def ticked(self, now: float, late_ms: float, worked: float) -> None:
         """A tick of 20 ms that came so late. ``worked``: seconds of processor time the thread has had, ever."""
         self._late.append(late_ms)
