@@ -51,7 +51,9 @@ async def kept(
     gc.collect()
     gc.freeze()
     gc.set_threshold(before[0], before[1], NEVER)
-    keeping = asyncio.create_task(_keep(clock, legs, look_seconds, resident or resident_bytes), name="garbage")
+    resident = resident or resident_bytes
+    last = Rounds(clock.monotonic(), resident())
+    keeping = asyncio.create_task(_keep(last, clock, legs, look_seconds, resident), name="garbage")
     try:
         yield
     finally:
@@ -62,8 +64,9 @@ async def kept(
         gc.unfreeze()
 
 
-async def _keep(clock: Clock, legs: Callable[[], int], look_seconds: float, resident: Callable[[], int]) -> None:
-    last = Rounds(clock.monotonic(), resident())
+async def _keep(
+    last: Rounds, clock: Clock, legs: Callable[[], int], look_seconds: float, resident: Callable[[], int]
+) -> None:
     while True:
         await asyncio.sleep(look_seconds)
         if last.due(clock.monotonic(), legs(), resident()):
