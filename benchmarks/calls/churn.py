@@ -49,6 +49,14 @@ GARBAGE: Final = (
 )
 
 
+LATE_S = 60.0
+"""A call that is not over so long after it should be has failed."""
+
+
+class TurnedAway(Exception):
+    """A leg was closed before it was ready; with which code."""
+
+
 @dataclass
 class Churn:
     """Keeps so many calls going. ``late_ms`` is what calls that behave have heard since it was last emptied."""
@@ -86,8 +94,9 @@ class Churn:
             try:
                 await self._one(way)
                 self.done[way] += 1
-            except httpx.HTTPStatusError as error:
-                self.refused[str(error.response.status_code)] += 1
+            except (httpx.HTTPStatusError, TurnedAway) as error:
+                code = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else error
+                self.refused[str(code)] += 1
                 await asyncio.sleep(1)
             except (httpx.HTTPError, OSError, WSError) as error:
                 self.failed[f"{way}: {type(error).__name__}"] += 1
@@ -103,7 +112,8 @@ class Churn:
         self._live[number] = (call, way)
         self.pacer.add(call)
         try:
-            await self._until(lambda: call.over, call, way)
+            async with asyncio.timeout(lasts_s + LATE_S):
+                await self._until(lambda: call.over, call, way)
         finally:
             self.pacer.remove(call)
             del self._live[number]
@@ -115,6 +125,9 @@ class Churn:
         done = False
         while not over():
             await asyncio.sleep(0.25)
+            away = [leg.close_code for leg in call.legs.values() if leg.gone and not leg.ready]
+            if away:
+                raise TurnedAway(away[0])
             if way == "garbage" and self.chance.random() < 0.1:
                 self._nonsense(call)
             if done or call.frame < at:
