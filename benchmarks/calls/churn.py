@@ -49,8 +49,12 @@ GARBAGE: Final = (
 )
 
 
-LATE_S = 60.0
+LATE_S: Final = 60.0
 """A call that is not over so long after it should be has failed."""
+
+
+FULL: Final = 1013
+"""What a server that is full closes a session's first stream with."""
 
 
 class TurnedAway(Exception):
@@ -94,9 +98,14 @@ class Churn:
             try:
                 await self._one(way)
                 self.done[way] += 1
-            except (httpx.HTTPStatusError, TurnedAway) as error:
-                code = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else error
-                self.refused[str(code)] += 1
+            except httpx.HTTPStatusError as error:
+                self.refused[str(error.response.status_code)] += 1
+                await asyncio.sleep(1)
+            except TurnedAway as error:
+                if error.args[0] == FULL:
+                    self.refused[str(FULL)] += 1
+                else:
+                    self.failed[f"{way}: closed with {error.args[0]}"] += 1
                 await asyncio.sleep(1)
             except (httpx.HTTPError, OSError, WSError) as error:
                 self.failed[f"{way}: {type(error).__name__}"] += 1

@@ -22,7 +22,7 @@ LOOK_SECONDS: Final = 5.0
 QUIET_SECONDS: Final = 60.0
 """From one time to the next while nobody is on."""
 GROWN_BYTES: Final = 64 * 2**20
-"""What is not used any more may be as much; a session that was let go of leaves some 50 kB of it."""
+"""What is not used any more may be as much; a session that was let go of leaves some 400 objects."""
 NEVER: Final = 2**31 - 1
 
 
@@ -75,9 +75,9 @@ async def _keep(
 
 
 def resident_bytes() -> int:
-    """What of the process is in memory (proc(5)); its most until now on systems that do not tell."""
+    """What of the process is in memory (proc(5)); on macOS, which does not tell, its most until now (getrusage(2))."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

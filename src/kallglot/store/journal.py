@@ -100,12 +100,12 @@ class SqlJournal:
             first = await connection.execute(
                 update(sessions).where(where).values(status=_at_least("active"), started_at=at)
             )
-            if not first.rowcount:
-                await self._forward(connection, session_id, "active")
-            else:
+            if first.rowcount:
                 found = rows.session(await self._found(connection, session_id))
                 newest = await SqlCallRows(connection).newest([session_id])
                 await SqlEvents(connection).add([news.session_started(found, newest.get(session_id), at)])
+            else:
+                await self._forward(connection, session_id, "active")
 
     async def waiting(self, session_id: str, deadline: datetime) -> None:
         async with self._database.write() as connection:
