@@ -8,7 +8,7 @@ import weakref
 
 from kallglot import garbage
 from kallglot.clock import FakeClock
-from kallglot.garbage import GROWN_BYTES, QUIET_SECONDS, Rounds
+from kallglot.garbage import MORE_PIECES, QUIET_SECONDS, Rounds
 
 
 class Circle:
@@ -17,27 +17,23 @@ class Circle:
 
 
 def test_while_somebody_is_on_only_growth_counts() -> None:
-    last = Rounds(at=100.0, resident=1000)
-    assert not last.due(100.0 + 100 * QUIET_SECONDS, 2, 1000 + GROWN_BYTES - 1)
-    assert last.due(100.0, 2, 1000 + GROWN_BYTES)
+    last = Rounds(at=100.0, pieces=1000)
+    assert not last.due(100.0 + 100 * QUIET_SECONDS, 2, 1000 + MORE_PIECES - 1)
+    assert last.due(100.0, 2, 1000 + MORE_PIECES)
 
 
 def test_while_nobody_is_on_it_is_a_matter_of_time() -> None:
-    last = Rounds(at=100.0, resident=1000)
+    last = Rounds(at=100.0, pieces=1000)
     assert not last.due(99.9 + QUIET_SECONDS, 0, 1000)
     assert last.due(100.0 + QUIET_SECONDS, 0, 1000)
-    assert last.due(100.0, 0, 1000 + GROWN_BYTES)
-
-
-def test_memory_is_counted() -> None:
-    assert garbage.resident_bytes() > 10 * 2**20
+    assert last.due(100.0, 0, 1000 + MORE_PIECES)
 
 
 async def test_what_refers_to_itself_stays_until_it_is_due() -> None:
     clock, before = FakeClock(), gc.get_threshold()
     looked = asyncio.Event()
 
-    def resident() -> int:
+    def pieces() -> int:
         looked.set()
         return 1000
 
@@ -46,7 +42,7 @@ async def test_what_refers_to_itself_stays_until_it_is_due() -> None:
         await looked.wait()
 
     legs = 2
-    async with garbage.kept(clock, lambda: legs, look_seconds=0.0, resident=resident):
+    async with garbage.kept(clock, lambda: legs, look_seconds=0.0, pieces=pieces):
         circle = Circle()
         gone = weakref.ref(circle)
         for _ in range(3):

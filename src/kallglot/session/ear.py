@@ -188,6 +188,10 @@ class Ear:
         self._let_go(_closed)
         if self._closing:
             await asyncio.wait(self._closing)
+        # What its stream holds goes with it, and is not left to garbage collection.
+        self._line = _Line(self._line.language)
+        self._pending.clear()
+        self._kept = None
 
     # Inside
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -68,6 +70,27 @@ async def test_the_preferred_engine_hears_while_it_can(call: Call) -> None:
     assert call.texts == ["one"]
     assert (call.stream.engine, second.streams) == (A, [])
     assert first.options.language == "de"
+
+
+class Listener:
+    def heard(self, event: RecognizerEvent) -> None: ...
+
+
+async def test_a_closed_stream_keeps_neither_audio_nor_who_listened(call: Call) -> None:
+    listener = Listener()
+    stream = await call.recognizer.open(RecognizerOptions(8000, "de"), listener.heard)
+    stream.push(numbered(1000, 2000))
+    call.engines[0].stream.fail()
+    assert stream.backlog_ms > 1000
+    await stream.close()
+    assert stream.backlog_ms == 0
+    gone = weakref.ref(listener)
+    gc.disable()
+    try:
+        del listener
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 async def test_an_engine_that_gives_up_in_mid_utterance_costs_no_word(call: Call) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import struct
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -75,6 +77,21 @@ async def test_it_says_goodbye() -> None:
         await stream.close()
         await ticks(lambda: case.server.sessions[0].closed_well)
         assert case.engine.spending.running == 0
+
+
+async def test_a_closed_stream_does_not_wait_for_garbage_collection() -> None:
+    async with made() as case:
+        gc.disable()
+        try:
+            stream = await case.open()
+            stream.push(say([1], RATE))
+            await ticks(lambda: case.server.received_ms > 0)
+            gone = weakref.ref(stream)
+            await stream.close()
+            del stream
+            await ticks(lambda: gone() is None)
+        finally:
+            gc.enable()
 
 
 async def test_closing_the_engine_closes_its_streams() -> None:

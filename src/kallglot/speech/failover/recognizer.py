@@ -178,8 +178,10 @@ class FailoverStream:
             await asyncio.wait([self._work])
         if line is not None:
             self._let_go(line)
+        self._relay.clear()
         if self._closing:
             await asyncio.wait(self._closing)
+        self._on_event = _unheard
 
     @property
     def backlog_ms(self) -> int:
@@ -359,6 +361,10 @@ class FailoverStream:
         task = asyncio.create_task(_closed(stream), name="recogniser-close")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _unheard(event: RecognizerEvent) -> None:
+    """Whoever has listened is let go of: they hold the stream, too."""
 
 
 async def _closed(stream: RecognizerStream) -> None:

@@ -281,6 +281,11 @@ class Relay:
         lost_ms, self._lost_told = self._ms(self._lost - self._lost_told), self._lost
         return again, [Restarted(lost_ms)] if failure else []
 
+    def clear(self) -> None:
+        """Nobody will hear it again."""
+        self._kept.clear()
+        self._kept_samples = 0
+
     # Inside
 
     def _over(self, now: float) -> tuple[float, int] | None:

@@ -114,6 +114,8 @@ class RemoteStream:
                 self._running.cancel()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
+            # How it ended has this stream in its traceback.
+            self._running = None
         if (connection := self._connection) is not None:
             # It was closed before it had begun to run.
             self._connection = None
