@@ -205,6 +205,47 @@ async def test_one_at_a_time(tmp_path: Path) -> None:
     assert [rendered.seconds for rendered in await renderings] == [60] * 5
 
 
+async def test_who_waited_is_given_the_child_of_whoever_was_before(tmp_path: Path) -> None:
+    renderer = Renderer()
+    track = speech(tmp_path / "l", 16000, 60)
+    orders = [Order((Output(tmp_path / f"{number}.ogg", "ogg"),), tracks=(track,)) for number in range(4)]
+    renderings = asyncio.gather(*map(renderer.render, orders))
+    pids: set[int] = set()
+    while not renderings.done():
+        pids |= {child.pid for child in psutil.Process().children()}
+        await asyncio.sleep(0.005)
+    assert len(pids) == 1
+    assert [rendered.seconds for rendered in await renderings] == [60] * 4
+    # With nobody left it has gone.
+    assert not psutil.Process().children()
+
+
+async def test_who_waits_behind_a_child_that_dies_is_given_another(tmp_path: Path) -> None:
+    renderer = Renderer()
+    first = asyncio.create_task(renderer.render(long_order(tmp_path / "out")))
+    killed = await child_writing(tmp_path / "out")
+    order = Order((Output(tmp_path / "out" / "b.wav", "wav"),), seconds=1)
+    second = asyncio.create_task(renderer.render(order))
+    await asyncio.sleep(0)
+    killed.kill()
+    with pytest.raises(RenderFailed):
+        await first
+    assert (await second).seconds == 1
+
+
+async def test_a_child_that_was_waited_for_goes_when_nobody_does_any_more(tmp_path: Path) -> None:
+    renderer = Renderer()
+    first = asyncio.create_task(renderer.render(long_order(tmp_path / "out")))
+    await child_writing(tmp_path / "out")
+    order = Order((Output(tmp_path / "out" / "b.wav", "wav"),), seconds=1)
+    second = asyncio.create_task(renderer.render(order))
+    first.add_done_callback(lambda _: second.cancel())
+    await first
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert not psutil.Process().children()
+
+
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("missing", [1, 200, 10_000])
 async def test_a_full_disk(tmp_path: Path, name: Format, missing: int, caplog: pytest.LogCaptureFixture) -> None:

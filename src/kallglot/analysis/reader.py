@@ -49,7 +49,7 @@ class Reader:
 def main() -> None:
     told = child.begin()
     try:
-        answer = msgspec.json.encode(read(msgspec.json.decode(sys.stdin.buffer.read(), type=Order)))
+        answer = msgspec.json.encode(read(msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)))
     except Exception:
         # What is written here is logged, and a message may quote what was said.
         raise SystemExit(logs.failure(sys.exc_info())) from None

@@ -33,6 +33,8 @@ from kallglot.work import Observe, Work, unobserved
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 20.0
+AT_A_TIME: Final = 8
+"""Sessions; one child renders them all, one after the other."""
 RENDER_ATTEMPTS: Final = 3
 REFUSALS: Final = 3
 """In a row, after which the shelf is asked for no more of its files to be deleted this time."""
@@ -139,16 +141,24 @@ class Recorder:
         """Renders what sessions that have ended left here."""
         if not await self._shelf_answers():
             return
-        for session in await self._ledger.unfinished():
-            folder = self._tracks / session.id
-            if session.id in self._running_tapes or not folder.is_dir():
-                continue
+        unfinished = [session for session in await self._ledger.unfinished() if self._is_here(session)]
+        for at in range(0, len(unfinished), AT_A_TIME):
+            await asyncio.gather(*map(self._finish_session, unfinished[at : at + AT_A_TIME]))
+            if self._shelf_away:
+                break
+
+    def _is_here(self, session: Session) -> bool:
+        return session.id not in self._running_tapes and (self._tracks / session.id).is_dir()
+
+    async def _finish_session(self, session: Session) -> None:
+        folder = self._tracks / session.id
+        try:
             for recording in await self._ledger.of_session(session.id):
                 if recording.status == "processing" and not self._shelf_away:
                     await self._finish(recording, session, folder)
             await self._let_go(folder)
-            if self._shelf_away:
-                break
+        except Exception:
+            log.exception("the recordings of session %s could not be finished", session.id)
 
     async def _shelf_answers(self) -> bool:
         """A store that was away is asked, before anything is rendered for it again."""
@@ -221,6 +231,8 @@ class Recorder:
                 seconds=max(session.duration_seconds or 0.0, seconds(found)),
             )
         )
+        if self._shelf_away:
+            raise ShelfError("another of its recordings found it away")
         await self._shelf.put(recording.key(MASTER), master)
         await self._shelf.put(recording.key(DEFAULT_FORMAT), default)
         kept = await self._ledger.update(

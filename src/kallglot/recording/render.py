@@ -1,7 +1,7 @@
 """Rendering recordings to files of sound, in child processes that may die and that the event loop never waits for.
 
-``python -m kallglot.recording.render`` reads an :class:`Order` as JSON, writes its files and answers with a
-:class:`Rendered`. What it has not finished is named ``.audio.mp3.<its process id>.part`` beside the file to be.
+``python -m kallglot.recording.render`` reads orders (:class:`Order`, JSON, a line each), writes their files and answers
+each with a :class:`Rendered`. What it has not finished is named ``.audio.mp3.<its process id>.part`` beside the file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -79,38 +80,63 @@ class RenderFailed(Exception):
 
 
 class Renderer:
-    """At most ``at_once`` renderings; others wait for their turn."""
+    """At most ``at_once`` renderings. Others wait for their turn and are given the child of whoever was before them:
+    it takes twice as long to start one as to render a short call."""
 
     def __init__(self, at_once: int = 1) -> None:
         self._turns = asyncio.Semaphore(at_once)
+        self._waiting = 0
+        self._resting: list[child.Child] = []
 
     async def render(self, order: Order, timeout_s: float = 600) -> Rendered:
         """``timeout_s`` counts from its turn. Raises :class:`RenderFailed`; cancelled, it leaves nothing running."""
-        async with self._turns:
-            return await _run(order, timeout_s)
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        except asyncio.CancelledError:
+            self._waiting -= 1
+            await self._dismiss()
+            raise
+        self._waiting -= 1
+        try:
+            return await self._run(order, timeout_s)
+        finally:
+            await self._dismiss()
+            self._turns.release()
 
+    async def _run(self, order: Order, timeout_s: float) -> Rendered:
+        try:
+            asked = (
+                self._resting.pop()
+                if self._resting
+                else await child.Child.start(
+                    __spec__.name,
+                    name="the renderer",
+                    environment={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                )
+            )
+            answered = False
+            try:
+                answer = await asked.ask(msgspec.json.encode(order, enc_hook=str), timeout_s)
+                answered = True
+            finally:
+                if answered:
+                    self._resting.append(asked)
+                else:
+                    for output in order.outputs:
+                        with contextlib.suppress(OSError):
+                            _part(output.path, asked.pid).unlink(missing_ok=True)
+            return msgspec.json.decode(answer, type=Rendered)
+        except child.ChildFailed as error:
+            raise RenderFailed(str(error)) from None
+        except msgspec.MsgspecError as error:
+            log.error("the renderer answered nothing usable: %s", error)
+            raise RenderFailed("the renderer's answer cannot be used") from None
 
-async def _run(order: Order, timeout_s: float) -> Rendered:
-    def clean(pid: int) -> None:
-        for output in order.outputs:
-            with contextlib.suppress(OSError):
-                _part(output.path, pid).unlink(missing_ok=True)
-
-    try:
-        answer = await child.ask(
-            __spec__.name,
-            msgspec.json.encode(order, enc_hook=str),
-            name="the renderer",
-            timeout_s=timeout_s,
-            environment={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            abandoned=clean,
-        )
-        return msgspec.json.decode(answer, type=Rendered)
-    except child.ChildFailed as error:
-        raise RenderFailed(str(error)) from None
-    except msgspec.MsgspecError as error:
-        log.error("the renderer answered nothing usable: %s", error)
-        raise RenderFailed("the renderer's answer cannot be used") from None
+    async def _dismiss(self) -> None:
+        """Those that nobody waits for."""
+        while len(self._resting) > self._waiting:
+            await self._resting.pop().end()
 
 
 def _part(path: Path, pid: int) -> Path:
@@ -213,7 +239,7 @@ def _write(
     return frames
 
 
-def _abandon(order: Order) -> None:
+def _abandoned(order: Order, _number: int, _frame: object) -> None:
     # An exception would be lost in a callback of libsndfile.
     for output in order.outputs:
         _part(output.path, os.getpid()).unlink(missing_ok=True)
@@ -227,11 +253,12 @@ def _decode(kind: type, value: Any) -> Any:
 
 
 def main() -> None:
-    answer = child.begin()
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order, dec_hook=_decode)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: _abandon(order))
-    with answer:
-        answer.write(msgspec.json.encode(render(order)) + b"\n")
+    with child.begin() as answers:
+        for line in sys.stdin.buffer:
+            order = msgspec.json.decode(line, type=Order, dec_hook=_decode)
+            signal.signal(signal.SIGTERM, partial(_abandoned, order))
+            answers.write(msgspec.json.encode(render(order)) + b"\n")
+            answers.flush()
 
 
 if __name__ == "__main__":
