@@ -12,7 +12,8 @@ from typing import Final
 from kallglot.outbox import Event
 from kallglot.webhooks.model import envelope
 
-MOST_KEPT_BYTES: Final = 16 * 1024 * 1024
+MOST_KEPT_BYTES: Final = 4 * 1024 * 1024
+"""Of what goes to many endpoints, or is tried again soon: some five thousand events."""
 
 
 @dataclass(frozen=True, slots=True)
