@@ -17,6 +17,7 @@ import psutil
 import pytest
 import soundfile
 
+from kallglot.child import Child
 from kallglot.recording.mixdown import Track
 from kallglot.recording.render import Format, Order, Output, Renderer, RenderFailed
 
@@ -231,6 +232,29 @@ async def test_who_waits_behind_a_child_that_dies_is_given_another(tmp_path: Pat
     with pytest.raises(RenderFailed):
         await first
     assert (await second).seconds == 1
+
+
+async def test_who_is_cancelled_while_the_child_leaves_gives_the_turn_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renderer, leaving, end = Renderer(), asyncio.Event(), Child.end
+
+    async def slow(self: Child) -> None:
+        leaving.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await end(self)
+
+    monkeypatch.setattr(Child, "end", slow)
+    first = asyncio.create_task(renderer.render(Order((Output(tmp_path / "a.wav", "wav"),), seconds=1)))
+    await leaving.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    monkeypatch.setattr(Child, "end", end)
+    async with asyncio.timeout(20):
+        assert (await renderer.render(Order((Output(tmp_path / "b.wav", "wav"),), seconds=1))).seconds == 1
 
 
 async def test_a_child_that_was_waited_for_goes_when_nobody_does_any_more(tmp_path: Path) -> None:

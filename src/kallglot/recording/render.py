@@ -101,8 +101,10 @@ class Renderer:
         try:
             return await self._run(order, timeout_s)
         finally:
-            await self._dismiss()
-            self._turns.release()
+            try:
+                await self._dismiss()
+            finally:
+                self._turns.release()
 
     async def _run(self, order: Order, timeout_s: float) -> Rendered:
         try:
