@@ -117,17 +117,14 @@ class Renderer:
                     environment={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 )
             )
-            answered = False
             try:
                 answer = await asked.ask(msgspec.json.encode(order, enc_hook=str), timeout_s)
-                answered = True
-            finally:
-                if answered:
-                    self._resting.append(asked)
-                else:
-                    for output in order.outputs:
-                        with contextlib.suppress(OSError):
-                            _part(output.path, asked.pid).unlink(missing_ok=True)
+            except BaseException:
+                for output in order.outputs:
+                    with contextlib.suppress(OSError):
+                        _part(output.path, asked.pid).unlink(missing_ok=True)
+                raise
+            self._resting.append(asked)
             return msgspec.json.decode(answer, type=Rendered)
         except child.ChildFailed as error:
             raise RenderFailed(str(error)) from None
