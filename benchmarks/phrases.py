@@ -101,11 +101,11 @@ def utterances(sound: Sound, silero: Silero) -> Iterator[Utterance]:
     stream = UtteranceStream(sound.rate, 0)
     stream.push(b"".join(sound.frames(silence_s=0.8)))
     while (window := stream.next_window()) is not None:
-        samples, worth_asking = window
+        heard, worth_asking = window
         if worth_asking:
-            step = stream.judge(silero.probabilities([(stream.voice, samples)])[0])
+            step = stream.judge(silero.probabilities([(stream.voice, heard)])[0])
         else:
-            stream.voice.pass_by(samples)
+            stream.voice.pass_by(heard)
             step = stream.judge(0.0)
         if step is Step.ENDED:
             yield stream.finish_utterance()

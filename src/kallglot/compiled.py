@@ -22,6 +22,9 @@ import msgspec
 
 MODULES: Final = (
     "kallglot.audio.ducking",
+    "kallglot.audio.endpointing",
+    "kallglot.audio.gain",
+    "kallglot.audio.gate",
     "kallglot.audio.mediaclock",
     "kallglot.audio.playout",
     "kallglot.audio.timeline",
@@ -41,6 +44,10 @@ MODULES: Final = (
     "kallglot.session.routes",
     "kallglot.session.sessiontime",
     "kallglot.session.speaker",
+    "kallglot.speech.engines.utterances",
+    "kallglot.speech.failover.recognizer",
+    "kallglot.speech.failover.relay",
+    "kallglot.speech.remote.segmentstream",
 )
 """What a frame passes through. Not among them: what holds msgspec structs, whose fields mypyc forgets, and what
 inherits from classes of other packages."""

@@ -4,6 +4,7 @@ import struct
 import pytest
 
 from kallglot.audio.endpointing import Step
+from kallglot.speech.engines.silero import Window
 from kallglot.speech.engines.utterances import BEGINNING_MS, POST_ROLL_MS, PRE_ROLL_MS, UtteranceStream, believable
 
 WINDOW = 256
@@ -99,18 +100,22 @@ def test_what_the_model_makes_of_next_to_nothing_is_not_believed(text: str, wind
     assert believable(text, windows) is believed
 
 
+def loudest(window: Window) -> float:
+    return float(abs(window.samples).max()) * window.gain
+
+
 def test_what_is_judged_is_raised_for_a_quiet_speaker_and_left_alone_for_a_noisy_line() -> None:
     quiet, loud, noisy = UtteranceStream(8000, 0), UtteranceStream(8000, 0), UtteranceStream(8000, 0)
     levels: list[float] = []
     for stream, level in ((quiet, 160), (loud, 16_000)):
         stream.push(tone(200, level))
         while (window := stream.next_window()) is not None:
-            levels.append(float(abs(window[0]).max()))
+            levels.append(loudest(window[0]))
             stream.judge(0.9)
     assert levels[199] == pytest.approx(levels[399], rel=0.3)
     noisy.push(tone(2000, 30))
     raised: list[float] = []
     while (window := noisy.next_window()) is not None:
-        raised.append(float(abs(window[0]).max()))
+        raised.append(loudest(window[0]))
         noisy.judge(0.0)
     assert raised[-1] == pytest.approx(raised[1000], rel=0.05)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
-from kallglot.audio.levels import Floats, rms
-
 TARGET_RMS: Final = 0.08
 """-22 dBFS, where speech is brought to."""
 MOST_RMS: Final = 0.16
@@ -34,16 +30,11 @@ class SpeechGain:
         self._level = FIRST_LEVEL
         self._window = 0.0
 
-    @property
-    def gain(self) -> float:
-        """What the window last given was multiplied by, at most :data:`MOST_GAIN`."""
+    def of(self, level: float) -> float:
+        """What the next window, whose RMS that is, is multiplied by to be judged: at most :data:`MOST_GAIN`."""
+        self._window = level
         gain = min(MOST_GAIN, TARGET_RMS / self._level)
-        return MOST_RMS / self._window if self._window * gain > MOST_RMS else gain
-
-    def raised(self, window: Floats, level: float | None = None) -> Floats:
-        """The window, full scale 1.0, as it is to be judged; ``level`` is its RMS where that is known."""
-        self._window = rms(window) if level is None else level
-        return window * np.float32(self.gain)
+        return MOST_RMS / level if level * gain > MOST_RMS else gain
 
     def judged(self, probability: float, *, sound: bool) -> None:
         """Of the window last given: the probability that it is speech, and whether it was above the line's noise."""

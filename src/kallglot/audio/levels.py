@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -11,14 +12,15 @@ Floats = NDArray[np.float32]
 SPEECH_RMS: Final = 0.1
 """-20 dBFS: what recognition is given, however loud the caller was."""
 MAX_GAIN: Final = 100.0
+_PCM16: Final = np.dtype("<i2")
 
 
 def to_float(pcm: bytes | bytearray | memoryview) -> Floats:
-    return np.frombuffer(pcm, "<i2").astype(np.float32) / 32768.0
+    return np.multiply(np.frombuffer(pcm, _PCM16), np.float32(1 / 32768), dtype=np.float32)
 
 
 def rms(samples: Floats) -> float:
-    return float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+    return math.sqrt(float(samples @ samples) / len(samples)) if len(samples) else 0.0
 
 
 def normalise(samples: Floats, frame: int = 160) -> Floats:

@@ -18,7 +18,7 @@ from kallglot.speech import frames
 from kallglot.speech.engines.listening import Listening
 from kallglot.speech.engines.recognition_models import Heard, Model, ModelSpec, load
 from kallglot.speech.engines.schedule import Job, Schedule, Urgency
-from kallglot.speech.engines.silero import Silero, model_file
+from kallglot.speech.engines.silero import Silero, Window, model_file
 from kallglot.speech.engines.utterances import (
     BEGINNING_MS,
     FEWEST_SPEECH_WINDOWS,
@@ -101,20 +101,20 @@ class Worker:
         for stream in fresh.values():
             self._read_inbox(stream)
         for rate in (8000, 16000):
-            asked: list[tuple[Listening, Any]] = []
+            asked: list[tuple[Listening, Window]] = []
             for stream in fresh.values():
                 if stream.utterances.rate != rate:
                     continue
                 window = stream.utterances.next_window()
                 if window is None:
                     continue
-                samples, worth_asking = window
+                heard, worth_asking = window
                 if worth_asking:
-                    asked.append((stream, samples))
+                    asked.append((stream, heard))
                 else:
-                    stream.utterances.voice.pass_by(samples)
+                    stream.utterances.voice.pass_by(heard)
                     self._step(stream, 0.0)
-            states = [(stream.utterances.voice, samples) for stream, samples in asked]
+            states = [(stream.utterances.voice, heard) for stream, heard in asked]
             for (stream, _), probability in zip(asked, self._silero.probabilities(states), strict=True):
                 self._step(stream, probability)
         for number, stream in fresh.items():

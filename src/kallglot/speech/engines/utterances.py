@@ -13,7 +13,7 @@ from kallglot.audio.gain import SpeechGain
 from kallglot.audio.gate import EnergyGate
 from kallglot.audio.levels import Floats, rms, to_float
 from kallglot.speech.engines.recognition_models import Cadence, Heard
-from kallglot.speech.engines.silero import WINDOW, VoiceState
+from kallglot.speech.engines.silero import WINDOW, VoiceState, Window
 from kallglot.speech.stable import StablePrefix
 
 PRE_ROLL_MS: Final = 400
@@ -63,14 +63,15 @@ class UtteranceStream:
         self.voice = VoiceState(sample_rate_hz)
         self.stable = StablePrefix()
         self.current: Utterance | None = None
-        self._window = WINDOW[sample_rate_hz]
+        self.window = WINDOW[sample_rate_hz]
+        """In samples."""
         self._gate = EnergyGate()
         self._gain = SpeechGain()
         self._sound = False
         self._endpointer = Endpointer()
         self._base = start
         """Position of the endpointer's window 0."""
-        self._windows = 0
+        self.windows = 0
         self._audio = bytearray()
         self._audio_start = self._base
         self._given = start
@@ -80,7 +81,7 @@ class UtteranceStream:
     @property
     def position(self) -> int:
         """Behind the last judged window."""
-        return self._base + self._windows * self._window
+        return self._base + self.windows * self.window
 
     @property
     def received(self) -> int:
@@ -92,24 +93,30 @@ class UtteranceStream:
     def push(self, pcm: bytes) -> None:
         self._audio += pcm
 
-    def next_window_ready(self) -> bool:
-        return self.received - self.position >= self._window
+    @property
+    def unjudged(self) -> int:
+        """Samples that came since the last window."""
+        return self.received - self.position
 
-    def next_window(self) -> tuple[Floats, bool] | None:
-        """The next whole window, brought to the level at which the model hears best, and whether it is worth asking."""
+    def next_window_ready(self) -> bool:
+        return self.unjudged >= self.window
+
+    def next_window(self) -> tuple[Window, bool] | None:
+        """The next whole window, with what brings it to the level at which the model hears best, and whether that is
+        worth asking."""
         at = (self.position - self._audio_start) * 2
-        if len(self._audio) - at < self._window * 2:
+        if len(self._audio) - at < self.window * 2:
             return None
-        samples = to_float(self._audio[at : at + self._window * 2])
+        samples = to_float(self._audio[at : at + self.window * 2])
         level = rms(samples)
         self._sound = self._gate.open(level)
-        return self._gain.raised(samples, level), self._sound
+        return Window(samples, self._gain.of(level)), self._sound
 
     def judge(self, probability: float) -> Step:
         """Moves over the window that was judged."""
         self._gain.judged(probability, sound=self._sound)
         step = self._endpointer.step(probability)
-        self._windows += 1
+        self.windows += 1
         if step is Step.STARTED:
             first = self._place(self._endpointer.first)
             start = min(first, max(self._audio_start, self._given, first - self._at(PRE_ROLL_MS)))
@@ -150,7 +157,7 @@ class UtteranceStream:
         utterance.final_audio = self.audio(utterance.start, at)
         self.count += 1
         self.stable = StablePrefix()
-        self._endpointer.go_on_after_cut((at - self._base) // self._window)
+        self._endpointer.go_on_after_cut((at - self._base) // self.window)
         self.current = Utterance(self.count, at, at, self.position, 1)
         self.current.next_partial = self.position + self._at(self.cadence.every_ms)
         return utterance
@@ -158,7 +165,7 @@ class UtteranceStream:
     def skip(self, samples: int) -> None:
         """A gap; whoever calls has flushed before."""
         self._base = self.received + samples
-        self._windows = 0
+        self.windows = 0
         self._endpointer = Endpointer()
         self.voice = VoiceState(self.rate)
         self._audio = bytearray()
@@ -182,12 +189,12 @@ class UtteranceStream:
 
     def _quietest(self, start: int, end: int) -> int:
         samples = self.audio(start, end)
-        step = self._window
+        step = self.window
         levels = [rms(samples[at : at + step]) for at in range(0, max(1, len(samples) - step), step)]
         return start + levels.index(min(levels)) * step
 
     def _place(self, window: int) -> int:
-        return self._base + window * self._window
+        return self._base + window * self.window
 
     def _at(self, ms: int) -> int:
         return ms * self.rate // 1000

@@ -1,24 +1,24 @@
 """Where utterances begin and end in the audio of many streams, for servers that only take whole ones.
 
-Voice activity is judged by Silero in a thread, a window of every stream that has one in one run; or by loudness alone.
+Voice activity is judged by Silero, a window of every stream that has one in one run; or by loudness alone. The model
+takes about as long for a stream as its frames do, and a thread would wait for the interpreter at each of its steps.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
-from kallglot.speech.engines.silero import Silero, model_file
+from kallglot.speech.engines.silero import WINDOW, Silero, Window, model_file
 from kallglot.speech.engines.utterances import UtteranceStream
 
 log = logging.getLogger(__name__)
 
 VoiceActivity = Literal["silero", "energy"]
 AT_ONCE: Final = 64
-"""Windows of one stream judged by loudness before others get their turn, and windows of different streams judged in one
-run of the model."""
+"""Windows of one stream judged by loudness, and windows of different streams judged by the model, before whatever else
+there is to do gets its turn: the latter take less than a millisecond."""
 GATHER_S: Final = 0.008
 """Windows that become full meanwhile are judged together: a quarter of a window is not noticed."""
 
@@ -44,7 +44,6 @@ class Judge:
     def __init__(self, voice_activity: VoiceActivity) -> None:
         self._kind: VoiceActivity = voice_activity
         self._silero: Silero | None = None
-        self._thread: ThreadPoolExecutor | None = None
         self._streams: set[Judged] = set()
         self._fresh: dict[Judged, None] = {}
         """Those that something has come for."""
@@ -57,15 +56,12 @@ class Judge:
         path = model_file()
         if self._kind == "silero" and path is not None:
             self._silero = await asyncio.to_thread(Silero, path)
-            self._thread = ThreadPoolExecutor(1, "voice-activity")
         self._judging = asyncio.create_task(self._judge_forever(), name="voice-activity")
 
     async def close(self) -> None:
         if self._judging is not None:
             self._judging.cancel()
             await asyncio.gather(self._judging, return_exceptions=True)
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
 
     def add(self, stream: Judged) -> None:
         self._streams.add(stream)
@@ -83,7 +79,7 @@ class Judge:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._judge_once()
+                self._judge_once()
             except Exception as error:
                 log.exception("voice activity failed")
                 for stream in list(self._streams):
@@ -92,30 +88,32 @@ class Judge:
                 self._wake.set()
             await asyncio.sleep(0 if self._behind else GATHER_S)
 
-    async def _judge_once(self) -> None:
+    def _judge_once(self) -> None:
         """What has come, as far as one window of each stream has to be asked about."""
         fresh, self._fresh, self._behind = self._fresh, {}, False
-        asked: list[tuple[Judged, Any]] = []
+        asked: list[tuple[Judged, Window]] = []
         for stream in fresh:
             if stream not in self._streams:
+                continue
+            if len(asked) == AT_ONCE:
+                self._goes_on(stream)
                 continue
             for _ in range(AT_ONCE):
                 stream.take_in()
                 window = stream.utterances.next_window()
                 if window is None:
                     break
-                samples, worth_asking = window
+                heard, worth_asking = window
                 if worth_asking and self._silero is not None:
-                    asked.append((stream, samples))
+                    asked.append((stream, heard))
                     break
-                stream.utterances.voice.pass_by(samples)
+                stream.utterances.voice.pass_by(heard)
                 stream.step(1.0 if worth_asking else 0.0)
             else:
                 self._goes_on(stream)
-        for rate in (8000, 16000):
-            of_rate = [one for one in asked if one[0].utterances.rate == rate]
-            for at in range(0, len(of_rate), AT_ONCE):
-                await self._ask(of_rate[at : at + AT_ONCE])
+        if self._silero is not None:
+            for rate in WINDOW:
+                self._ask(self._silero, [one for one in asked if one[0].utterances.rate == rate])
         for stream, _ in asked:
             stream.take_in()
             if stream.utterances.next_window_ready():
@@ -126,11 +124,8 @@ class Judge:
         self._fresh[stream] = None
         self._behind = True
 
-    async def _ask(self, asked: list[tuple[Judged, Any]]) -> None:
-        assert self._silero is not None
-        states = [(stream.utterances.voice, samples) for stream, samples in asked]
-        loop = asyncio.get_running_loop()
-        probabilities = await loop.run_in_executor(self._thread, self._silero.probabilities, states)
-        for (stream, _), probability in zip(asked, probabilities, strict=True):
+    def _ask(self, silero: Silero, asked: list[tuple[Judged, Window]]) -> None:
+        windows = [(stream.utterances.voice, heard) for stream, heard in asked]
+        for (stream, _), probability in zip(asked, silero.probabilities(windows), strict=True):
             if stream in self._streams:
                 stream.step(probability)

@@ -113,7 +113,8 @@ class SegmentStream:
             self._inbox.append(piece)
             self._waiting += len(piece) // 2
         self._bound_inbox()
-        self._judge.notify(self)
+        if self._waiting + self.utterances.unjudged >= self.utterances.window:
+            self._judge.notify(self)
 
     def skip(self, ms: int) -> None:
         if not self._closed and ms > 0:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Final
 
 from kallglot.audio.levels import rms, to_float
-from kallglot.speech.engines.silero import WINDOW, Silero, VoiceState, model_file
+from kallglot.speech.engines.silero import WINDOW, Silero, VoiceState, Window, model_file
 
 WINDOW_MS: Final = 32
 SPEECH: Final = 0.5
@@ -21,12 +21,12 @@ def speech_ms(pcm: bytes, sample_rate_hz: int) -> int:
     if model is None:
         return 0
     samples = to_float(pcm)
-    samples = samples * min(LOUDEST_GAIN, TARGET_RMS / max(rms(samples), 1e-6))
+    gain = min(LOUDEST_GAIN, TARGET_RMS / max(rms(samples), 1e-6))
     state = VoiceState(sample_rate_hz)
     size = WINDOW[sample_rate_hz]
     found = 0
     for at in range(0, len(samples) - size + 1, size):
-        found += model.probabilities([(state, samples[at : at + size])])[0] >= SPEECH
+        found += model.probabilities([(state, Window(samples[at : at + size], gain))])[0] >= SPEECH
     return found * WINDOW_MS
 
 
