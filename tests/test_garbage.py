@@ -8,7 +8,7 @@ import weakref
 
 from kallglot import garbage
 from kallglot.clock import FakeClock
-from kallglot.garbage import MORE_PIECES, QUIET_SECONDS, Rounds
+from kallglot.garbage import MORE_PIECES, PIECES_OF_A_LEG, QUIET_SECONDS, Rounds
 
 
 class Circle:
@@ -17,13 +17,20 @@ class Circle:
 
 
 def test_while_somebody_is_on_only_growth_counts() -> None:
-    last = Rounds(at=100.0, pieces=1000)
+    last = Rounds(at=100.0, legs=2, pieces=1000)
     assert not last.due(100.0 + 100 * QUIET_SECONDS, 2, 1000 + MORE_PIECES - 1)
     assert last.due(100.0, 2, 1000 + MORE_PIECES)
 
 
+def test_what_legs_use_that_came_since_is_no_reason_and_what_those_leave_that_went_is() -> None:
+    last = Rounds(at=100.0, legs=200, pieces=1000)
+    assert not last.due(100.0, 500, 1000 + MORE_PIECES)
+    assert last.due(100.0, 500, 1000 + MORE_PIECES + 300 * PIECES_OF_A_LEG)
+    assert last.due(100.0, 20, 1000 + MORE_PIECES - 180 * PIECES_OF_A_LEG)
+
+
 def test_while_nobody_is_on_it_is_a_matter_of_time() -> None:
-    last = Rounds(at=100.0, pieces=1000)
+    last = Rounds(at=100.0, legs=0, pieces=1000)
     assert not last.due(99.9 + QUIET_SECONDS, 0, 1000)
     assert last.due(100.0 + QUIET_SECONDS, 0, 1000)
     assert last.due(100.0, 0, 1000 + MORE_PIECES)

@@ -47,7 +47,6 @@ MODULES: Final = (
     "kallglot.speech.engines.utterances",
     "kallglot.speech.failover.recognizer",
     "kallglot.speech.failover.relay",
-    "kallglot.speech.remote.segmentstream",
 )
 """What a frame passes through. Not among them: what holds msgspec structs, whose fields mypyc forgets, and what
 inherits from classes of other packages."""

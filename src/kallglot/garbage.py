@@ -26,18 +26,22 @@ QUIET_SECONDS: Final = 60.0
 """From one time to the next while nobody is on."""
 MORE_PIECES: Final = 300_000
 """So many may not be used any more: with what libraries hold besides, some 40 MiB."""
+PIECES_OF_A_LEG: Final = 1_000
+"""Are in use by one that is on, with what was heard and may have to be heard again: no reason to look for garbage."""
 NEVER: Final = 2**31 - 1
 
 
 @dataclass(slots=True)
 class Rounds:
-    """When the last was, and how many pieces of memory were in use after it. Pure."""
+    """When the last was, how many legs were on and how many pieces of memory in use after it. Pure."""
 
     at: float
+    legs: int
     pieces: int
 
     def due(self, now: float, legs: int, pieces: int) -> bool:
-        return pieces - self.pieces >= MORE_PIECES or (legs == 0 and now - self.at >= QUIET_SECONDS)
+        more = pieces - self.pieces - PIECES_OF_A_LEG * (legs - self.legs)
+        return more >= MORE_PIECES or (legs == 0 and now - self.at >= QUIET_SECONDS)
 
 
 @asynccontextmanager
@@ -54,7 +58,7 @@ async def kept(
     gc.collect()
     gc.freeze()
     gc.set_threshold(before[0], before[1], NEVER)
-    last = Rounds(clock.monotonic(), pieces())
+    last = Rounds(clock.monotonic(), legs(), pieces())
     keeping = asyncio.create_task(_keep(last, clock, legs, look_seconds, pieces), name="garbage")
     try:
         yield
@@ -73,4 +77,4 @@ async def _keep(
         await asyncio.sleep(look_seconds)
         if last.due(clock.monotonic(), legs(), pieces()):
             gc.collect()
-            last = Rounds(clock.monotonic(), pieces())
+            last = Rounds(clock.monotonic(), legs(), pieces())

@@ -19,8 +19,8 @@ VoiceActivity = Literal["silero", "energy"]
 AT_ONCE: Final = 64
 """Windows of one stream judged by loudness, and windows of different streams judged by the model, before whatever else
 there is to do gets its turn: the latter take less than a millisecond."""
-GATHER_S: Final = 0.008
-"""Windows that become full meanwhile are judged together: a quarter of a window is not noticed."""
+GATHER_S: Final = 0.016
+"""Windows that become full meanwhile are judged together: half a window is not noticed."""
 
 
 class Judged(Protocol):
