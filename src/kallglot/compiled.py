@@ -48,8 +48,8 @@ MODULES: Final = (
     "kallglot.speech.failover.recognizer",
     "kallglot.speech.failover.relay",
 )
-"""What a frame passes through. Not among them: what holds msgspec structs, whose fields mypyc forgets, and what
-inherits from classes of other packages."""
+"""What a frame passes through. Not among them: what holds msgspec structs, whose fields mypyc forgets, what inherits
+from classes of other packages, and what is referred to weakly."""
 LIBRARY: Final = "kallglot__mypyc"
 """What they share."""
 INDEX: Final = "index.json"

@@ -26,8 +26,8 @@ from kallglot.speech.used import Heard
 KEEP_MS: Constant = 40_000
 """Audio kept since the last final: longer than an utterance and the time in which a stall is noticed."""
 PIECE_MS: Constant = 200
-"""Audio that comes in smaller pieces is kept in pieces of this size or a little more: frame by frame, forty seconds would
-be eight thousand objects."""
+"""Audio that comes in smaller pieces is kept in pieces of this size or a little more: forty seconds, frame by frame,
+would be eight thousand objects."""
 MOST_KEPT: Constant = 4_096
 """Pieces, gaps and marks: who sends a sample between two gaps does not get all of the time above."""
 TAIL_MS: Constant = 2_000
