@@ -28,8 +28,8 @@ serve:
 	@exec .venv/bin/kallglot serve
 
 # Of the machine code, as of the sources, what it is made of is tested.
-COMPILED_TESTS := tests/test_compiled.py tests/audio tests/legs tests/session tests/speech/failover tests/speech/remote \
-	tests/speech/test_utterances.py tests/acceptance/test_conversation.py
+COMPILED_TESTS := tests/test_compiled.py tests/audio tests/legs tests/session tests/speech/failover \
+	tests/speech/remote/test_segmented.py tests/speech/test_utterances.py tests/acceptance/test_conversation.py
 
 test:
 	@bin/setup test

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 CLOSE_S: Final = 5.0
 LOOK_S: Final = 0.5
 """Between looks at whether an engine has stalled, or the preferred one is back."""
-WAITS_S: Final = (0.5, 1.0, 2.0, 4.0)
+WAITS_S: Final[tuple[float, ...]] = (0.5, 1.0, 2.0, 4.0)
 """Between rounds in which no engine could be opened; the last again and again."""
 SETTLED_S: Final = 10.0
 """An engine that lasted so long did not fail over what the one before it failed over."""
