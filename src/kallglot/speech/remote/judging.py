@@ -1,7 +1,7 @@
 """Where utterances begin and end in the audio of many streams, for servers that only take whole ones.
 
 Voice activity is judged by Silero, a window of every stream that has one in one run; or by loudness alone. The model
-takes about as long for a stream as its frames do, and a thread would wait for the interpreter at each of its steps.
+takes less time than a stream's frames do, and a thread would wait for the interpreter at each of its steps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 VoiceActivity = Literal["silero", "energy"]
 AT_ONCE: Final = 64
 """Windows of one stream judged by loudness, and windows of different streams judged by the model, before whatever else
-there is to do gets its turn: the latter take less than a millisecond."""
+there is to do gets its turn: the latter take about a millisecond."""
 GATHER_S: Final = 0.016
 """Windows that become full meanwhile are judged together: half a window is not noticed."""
 
