@@ -89,7 +89,7 @@ async def _search(visit: Visit, running: Running, plan: Plan, limit: float, firs
         if legs is None:
             return
         if until is not None and visit.tries and time.monotonic() + _takes(legs, plan.pace) > until:
-            visit.whole = False
+            visit.cut_short.add(limit)
             return
         outcome = await once(running, legs, plan.pace, visit.rss_before)
         await asyncio.sleep(REST_S)
@@ -112,8 +112,8 @@ async def rounds(systems: Sequence[System], count: int, plan: Plan) -> list[Visi
     visits: list[Visit] = []
     first = {system.name: system.first for system in systems}
     for number in range(1, count + 1):
-        # Every other round goes the other way about.
-        for system in systems if number % 2 else systems[::-1]:
+        # Every other round goes the other way about, and the first leaves what time others need not to those with many.
+        for system in systems[::-1] if number % 2 else systems:
             until = plan.visit_until(count * len(systems) - len(visits))
             visit = await visited(system, number, plan, first[system.name], until)
             first[system.name] = visit.held(LIMITS[0]) or first[system.name]

@@ -31,8 +31,8 @@ class Visit:
     spoilt: list[Outcome] = field(default_factory=list)
     """Thrown away: the generator itself was late."""
     rss_before: int = 0
-    whole: bool = True
-    """The search came to its end; else the time was over."""
+    cut_short: set[float] = field(default_factory=set)
+    """The limits whose search did not come to its end, the time being over."""
     proof: str | None = None
     trouble: str | None = None
 
@@ -54,7 +54,7 @@ class Visit:
             "system": self.system,
             "round": self.round,
             "held": {f"{limit:.0f} ms": self.held(limit) for limit in LIMITS},
-            "whole": self.whole,
+            "cut_short": [f"{limit:.0f} ms" for limit in sorted(self.cut_short)],
             "proof": self.proof,
             "trouble": self.trouble,
             "tries": [one.described() for one in self.tries],
@@ -81,7 +81,8 @@ def markdown(
         "Each leg sends and gets fifty frames a second of speech. The most legs whose round trips stay, at the 99th",
         "percentile, below the limit; every number of legs is tried once in a round. Medians over the rounds, and the",
         "range. What it costs and the other figures are of the run with the most legs below 20 ms (below 60 ms where",
-        "there was none).",
+        "there was none). ≥: the time was over before the search was, and at least so many held; a ratio with such a",
+        "number on one side is ≥ or ≤, with one on both sides ~.",
         "",
     ]
     head = (
@@ -116,7 +117,10 @@ def _row(name: str, what: str, visits: Sequence[Visit]) -> tuple[str, ...]:
     return (
         name,
         what,
-        *(_spread([visit.held(limit) for visit in own], "{:.0f}") for limit in LIMITS),
+        *(
+            ("≥ " if _cut_short(visits, name, limit) else "") + _spread([visit.held(limit) for visit in own], "{:.0f}")
+            for limit in LIMITS
+        ),
         _spread([one.cpu_ms_per_leg_second for one in runs], "{:.2f}"),
         " / ".join(shown) or "–",
         _spread(late, "{:.1f}"),
@@ -129,15 +133,24 @@ def _ratio_rows(visits: Sequence[Visit]) -> Iterable[tuple[str, ...]]:
     known = {visit.system for visit in visits}
     for of, to in RATIOS:
         if {of, to} <= known:
-            yield (f"{of} to {to}", *(_spread(ratios(visits, of, to, limit), "{:.2f}") for limit in LIMITS))
+            yield (f"{of} to {to}", *(_ratio(visits, of, to, limit) for limit in LIMITS))
+
+
+def _ratio(visits: Sequence[Visit], of: str, to: str, limit: float) -> str:
+    within = ratios(visits, of, to, limit)
+    bounds = {(False, False): "", (True, False): "≥ ", (False, True): "≤ ", (True, True): "~ "}
+    bound = bounds[_cut_short(visits, of, limit), _cut_short(visits, to, limit)] if within else ""
+    return bound + _spread(within, "{:.2f}")
+
+
+def _cut_short(visits: Sequence[Visit], name: str, limit: float) -> bool:
+    return any(limit in visit.cut_short for visit in visits if visit.system == name)
 
 
 def _notes(visit: Visit) -> Iterable[str]:
     where = f"{visit.system}, round {visit.round}"
     if visit.trouble:
         yield f"{where}: {visit.trouble}"
-    if not visit.whole:
-        yield f"{where}: the time was over before the search was; at least so many held"
     if visit.spoilt:
         yield f"{where}: {len(visit.spoilt)} runs thrown away, the generator itself was late"
     if visit.proof:

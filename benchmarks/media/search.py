@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-FACTOR: Final = 1.6
+FACTOR: Final = 1.4
 STEP: Final = 2
 """A session has two sides, and who is alone in one hears nobody."""
 
@@ -29,8 +29,8 @@ def next_try(
     resolution: float,
     factor: float = FACTOR,
 ) -> int | None:
-    """Larger and larger, or smaller and smaller, by a factor; then between what held and what failed, until these are
-    within ``resolution`` of each other. None: it is known. Numbers are even."""
+    """Larger and larger by a factor, or smaller and smaller by its square; then between what held and what failed,
+    until these are within ``resolution`` of each other. None: it is known. Numbers are even."""
     best = held(tried, limit)
     failed = min((legs for legs, value in tried.items() if value >= limit), default=None)
     most = _even(most)
@@ -39,7 +39,7 @@ def next_try(
     if failed is None:
         return None if best >= most else min(most, max(best + STEP, _even(round(best * factor))))
     if best == 0:
-        return None if failed <= STEP else max(STEP, _even(int(failed / factor)))
+        return None if failed <= STEP else max(STEP, _even(int(failed / factor**2)))
     if failed - best <= max(STEP, resolution * best):
         return None
     between = _even(round(math.sqrt(best * failed)))

@@ -120,15 +120,15 @@ async def _listens(port: int, process: asyncio.subprocess.Process) -> None:
 
 SPEECH = "/speech"
 SYSTEMS = (
-    System("kallglot", "a session, two sides of one language, Twilio", kallglot.started(), 400),
-    System("kallglot-native", "the same, native binary frames", kallglot.started("native"), 400, short=False),
+    System("kallglot", "a session, two sides of one language, Twilio", kallglot.started(), 560),
+    System("kallglot-native", "the same, native binary frames", kallglot.started("native"), 560, short=False),
     System(
         "kallglot-silero",
         "the same as kallglot, its voice activity (Silero) on",
         kallglot.started(activity=True),
-        150,
+        220,
     ),
-    System("pipecat", "tuned: lean, 8 kHz, not paced", peer("pipecat"), 80),
+    System("pipecat", "tuned: lean, 8 kHz, not paced", peer("pipecat"), 70),
     System("pipecat-silero", "tuned, with Silero", peer("pipecat", "--silero", proof=SPEECH), 20),
     System(
         "pipecat-documented",
@@ -151,7 +151,7 @@ SYSTEMS = (
         short=False,
     ),
     System("fastrtc", "asynchronous handler, Twilio mode", peer("fastrtc", path="/telephone/handler"), 130),
-    System("picows-bare", "echo without work", peer("picows", "--bare"), 1400),
+    System("picows-bare", "echo without work", peer("picows", "--bare"), 1400, short=False),
     System("picows", "echo with the codec work", peer("picows"), 900),
     System("aiohttp-bare", "echo without work", peer("aiohttp", "--bare"), 700, short=False),
     System("aiohttp", "echo with the codec work", peer("aiohttp"), 600, short=False),

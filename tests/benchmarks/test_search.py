@@ -38,4 +38,4 @@ def test_what_held_above_what_failed_does_not_count() -> None:
 
 
 def test_a_second_limit_goes_on_from_the_tries_for_the_first() -> None:
-    assert next_try({100: 5.0, 160: 30.0, 105: 25.0}, 60.0, first=1, most=1000, resolution=0.05) == 256
+    assert next_try({100: 5.0, 160: 30.0, 105: 25.0}, 60.0, first=1, most=1000, resolution=0.05) == 224
