@@ -112,7 +112,8 @@ async def rounds(systems: Sequence[System], count: int, plan: Plan) -> list[Visi
     visits: list[Visit] = []
     first = {system.name: system.first for system in systems}
     for number in range(1, count + 1):
-        # Every other round goes the other way about, and the first leaves what time others need not to those with many.
+        # Every other round goes the other way about. The first ends with what is measured against the others: it gets
+        # the time that their searches did not need.
         for system in systems[::-1] if number % 2 else systems:
             until = plan.visit_until(count * len(systems) - len(visits))
             visit = await visited(system, number, plan, first[system.name], until)
