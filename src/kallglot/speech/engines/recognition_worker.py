@@ -31,6 +31,8 @@ from kallglot.speech.frames import Frame, FrameReader, Kind
 COMMIT_EVERY_MS: Final = 500
 GATHER_S: Final = 0.008
 """Windows of different streams that become full within that are judged in one run: a quarter of a window."""
+PROBABLE_PAUSE_WINDOWS: Final = 2
+"""Between words there is rarely as much silence, 64 ms."""
 STUCK_SECONDS: Final = 30.0
 """A decoding that takes longer will never end; twelve seconds of speech take less than one."""
 
@@ -169,10 +171,15 @@ class Worker:
             self._tell(stream, "stopped", utterances.ms(cut.last))
             self._owe(stream, cut, cut=True)
             self._tell(stream, "started", utterances.ms(cut.last))
-        elif utterance is not None and utterance.guessing is None:
+        elif utterance is not None and utterance.guessing is None and not self._may_pause(stream, utterance):
             self._maybe_partial(stream, utterance)
         if utterances.current is None:
             self._commit(stream)
+
+    def _may_pause(self, stream: Listening, utterance: Utterance) -> bool:
+        """A partial begun now would be in the way of the guess, which is worth more."""
+        silent = stream.utterances.position - utterance.last
+        return not self._model.streaming and silent >= PROBABLE_PAUSE_WINDOWS * stream.utterances.window
 
     def _maybe_partial(self, stream: Listening, utterance: Utterance) -> None:
         utterances = stream.utterances
