@@ -87,7 +87,7 @@ MAKERS = [
     Local("moonshine-streaming stand-in", standin("moonshine-streaming")),
     *(
         Local(f"{family} stand-in", standin(family), cannot=local(**dict.fromkeys(OF_THE_CHILD, SAME_CHILD)))
-        for family in ("zipformer-streaming", "parakeet", "canary", "whisper")
+        for family in ("moonshine-v2", "zipformer-streaming", "parakeet", "canary", "whisper")
     ),
     Local(
         "moonshine-tiny-en",

@@ -1,12 +1,15 @@
-"""A streaming Moonshine: three words a second, from frames that it cuts and keeps as the real one does."""
+"""Moonshines of two kinds: one that streams, three words a second, from frames that it cuts and keeps as it does,
+and one that hears an utterance in one piece, two and a half words a second.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
 import numpy as np
-from tests.speech.standins.graphs import FLOAT, INT64, Graph
+from tests.speech.standins.graphs import BOOL, FLOAT, INT64, Graph
 from tests.speech.standins.words import WORDS, chain, one_hot
 
 FRAME, LEFT_OVER = 80, 79
@@ -111,3 +114,56 @@ def moonshine_streaming(folder: Path, language: str = "de", *, split: bool = Tru
     (folder / "tokenizer.bin").write_bytes(b"".join(bytes([len(piece)]) + piece for piece in encoded_pieces))
     roles |= {name: f"{name}.ort" for name in ("encoder", "adapter", "cross_kv", "decoder_kv")}
     return roles | {"config": "streaming_config.json", "tokenizer": "tokenizer.bin"}
+
+
+def moonshine_offline(folder: Path, language: str = "de", *, masked: bool = True) -> dict[str, str]:
+    """Its decoder attends to what its first run made of the frames, and in others only to that. There are files with
+    and without the masks of what is audio."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"▁{word}" for word in WORDS[language])]
+    size = len(pieces)
+    graph = Graph("encoder")
+    samples = graph.input("input_values", FLOAT, ["B", "n"])
+    if masked:
+        mask = graph.add("Cast", graph.input("attention_mask", INT64, ["B", "n"]), to=FLOAT)
+        samples = graph.add("Mul", samples, mask)
+    loud = graph.add("Unsqueeze", graph.add("Abs", samples), graph.ints(1))
+    pooled = graph.add("AveragePool", loud, kernel_shape=[384], strides=[384])
+    frames = graph.add("MatMul", graph.add("Transpose", pooled, perm=[0, 2, 1]), graph.const(np.ones((1, size))))
+    graph.output("last_hidden_state", frames, FLOAT, ["B", "S", size])
+    graph.save(folder / "encoder_model.ort")
+
+    graph = Graph("decoder")
+    token = graph.input("input_ids", INT64, ["B", "n"])
+    heard = graph.add("Unsqueeze", graph.input("encoder_hidden_states", FLOAT, ["E", "S", size]), graph.ints(1))
+    again = graph.add("Cast", graph.input("use_cache_branch", BOOL, [1]), to=INT64)
+    taken = graph.add("Mul", graph.length(heard, 2), graph.add("Sub", graph.ints(1), again))
+    fresh = graph.add("Slice", heard, graph.ints(0), taken, graph.ints(2))
+    now = one_hot(graph, token, size)
+    deep = graph.add("Unsqueeze", now, graph.ints(1))
+    grown: dict[str, str] = {}
+    for name, new, rows in (("decoder", deep, "B"), ("encoder", fresh, "E")):
+        for kind in ("key", "value"):
+            past = graph.input(f"past_key_values.0.{name}.{kind}", FLOAT, [rows, 1, "l", size])
+            grown[f"{name}.{kind}"] = graph.add("Concat", past, new, axis=2)
+    said = graph.add("MatMul", now, graph.const(chain(size, [range(3, size)], {1: 3})))
+    loudest = graph.add("Add", grown["encoder.key"], grown["encoder.value"])
+    if masked:
+        raw = graph.add("Cast", graph.input("encoder_attention_mask", INT64, ["E", "n2"]), to=FLOAT)
+        step = graph.add("Slice", raw, graph.ints(0), graph.ints(1 << 40), graph.ints(1), graph.ints(384))
+        kept = graph.add("Slice", step, graph.ints(0), graph.length(grown["encoder.key"], 2), graph.ints(1))
+        loudest = graph.add("Mul", loudest, graph.add("Unsqueeze", kept, graph.ints(1, 3)))
+    heard = graph.add("ReduceMax", loudest, axes=[0, 1, 2, 3], keepdims=0)
+    words = graph.add("Div", graph.length(grown["encoder.key"], 2), graph.ints(16))
+    done = graph.add("Cast", graph.add("Greater", graph.length(grown["decoder.key"], 2), words), to=FLOAT)
+    end = np.zeros(size, np.float32)
+    end[2] = 100.0
+    logits = graph.add("Add", said, graph.add("Mul", done, graph.const(end)))
+    graph.output(
+        "logits", graph.add("Add", logits, graph.add("Mul", heard, graph.const(1e-6))), FLOAT, ["B", "n", size]
+    )
+    for name, value in grown.items():
+        graph.output(f"present.0.{name}", value, FLOAT, [name[0].upper(), 1, "l2", size])
+    graph.save(folder / "decoder_model_merged.ort")
+    lines = (f"{base64.b64encode(piece.encode()).decode()}\t{number}\n" for number, piece in enumerate(pieces))
+    (folder / "tokens.txt").write_text("".join(lines))
+    return {"encoder": "encoder_model.ort", "decoder": "decoder_model_merged.ort", "tokens": "tokens.txt"}

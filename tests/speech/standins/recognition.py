@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.speech.standins.attention import canary, whisper
 from tests.speech.standins.manifests import folder_of, sign
-from tests.speech.standins.moonshine import moonshine_streaming
+from tests.speech.standins.moonshine import moonshine_offline, moonshine_streaming
 from tests.speech.standins.transducers import parakeet, zipformer
 from tests.speech.standins.words import WORDS
 
@@ -19,6 +19,7 @@ from kallglot.models.installed import InstalledModel
 __all__ = ["WORDS", "build_detector", "build_german", "build_recogniser"]
 
 _BUILDERS: Mapping[str, tuple[Callable[[Path], dict[str, str]], tuple[str, ...]]] = {
+    "moonshine-v2": (moonshine_offline, ("de",)),
     "moonshine-streaming": (moonshine_streaming, ("de",)),
     "zipformer-streaming": (zipformer, ("de",)),
     "parakeet": (parakeet, ("de", "fr")),

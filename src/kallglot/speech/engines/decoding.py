@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,8 @@ EDGE: Final = 320
 """Samples, 20 ms: what resampling makes of less depends on what follows."""
 FAR_OFF: Final = 2.5
 """8 dB."""
+TOKENS_PER_SECOND: Final = 6.5
+"""Of the fastest speech, in Moonshine's tokens (https://arxiv.org/abs/2410.15608): more than that is a loop."""
 _LOOP: Final = re.compile(r"(?<!\S)((\S+)(?:\s+\S+){0,6}?\s+(?!\2(?!\S))\S+)(?:\s+\1(?!\S)){3,}")
 _COMMAS: Final = re.compile(r",{2,}")
 
@@ -76,3 +79,17 @@ def tokens_of(tokenizer: bytes) -> list[bytes]:
         pieces.append(tokenizer[at : at + length])
         at += length
     return pieces
+
+
+def text_of(pieces: Sequence[bytes], tokens: Iterable[int]) -> str:
+    """Pieces are bytes of text with U+2581 for a space; what stands in angle brackets is a mark."""
+    said = [pieces[token] for token in tokens if token < len(pieces)]
+    marks = (piece.startswith(b"<") and piece.endswith(b">") and len(piece) > 2 for piece in said)
+    text = b"".join(piece for piece, mark in zip(said, marks, strict=True) if not mark)
+    return text.decode(errors="replace").replace("▁", " ").strip()
+
+
+def chances(logits: Floats) -> Floats:
+    """Natural logarithms of probabilities, from what a decoder says, row by row."""
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))

@@ -29,12 +29,12 @@ def model_spec(folder: Path) -> ModelSpec:
 
 
 class MoonshineModel:
-    """Whole utterances in, text out; about 0.03 of real time on one core."""
+    """Whole utterances in, text out; about 0.04 of real time on one core."""
 
     def __init__(self, folder: Path) -> None:
-        from kallglot.speech.engines.sherpa_offline import MoonshineV2
+        from kallglot.speech.engines.moonshine_offline import MoonshineOffline
 
-        self._model = MoonshineV2(model_spec(folder))
+        self._model = MoonshineOffline(model_spec(folder))
 
     def recognise(self, audio: Floats, rate: int) -> tuple[str, float | None]:
         """The text, and a confidence where the decoder gives one. Audio as it came: levels are put right here."""

@@ -9,26 +9,29 @@ https://github.com/moonshine-ai/moonshine/blob/main/core/moonshine-streaming-mod
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kallglot.audio.levels import Floats
-from kallglot.speech.engines.decoding import MODEL_RATE, Growing, tokens_of, without_loops
+from kallglot.speech.engines.decoding import (
+    MODEL_RATE,
+    TOKENS_PER_SECOND,
+    Growing,
+    text_of,
+    tokens_of,
+    without_loops,
+)
+from kallglot.speech.engines.onnx_session import Tensor, sessions
 from kallglot.speech.engines.recognition_models import Cadence, Heard, ModelSpec
 from kallglot.speech.engines.schedule import Job, Urgency
 
-Tensor = NDArray[Any]
-
 LEFT_OVER: Final = 79
 """Samples that the frontend may keep, one less than its frame of 5 ms."""
-TOKENS_PER_SECOND: Final = 6.5
 FRAMES_PER_SECOND: Final = 50
 LAYER_CONTEXT: Final = 16
 """Frames to the left that a layer of the encoder attends to."""
@@ -74,14 +77,7 @@ class MoonshineStreaming:
     streaming = True
 
     def __init__(self, spec: ModelSpec) -> None:
-        onnxruntime: Any = importlib.import_module("onnxruntime")
-        onnxruntime.set_default_logger_severity(3)
-        options: Any = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = spec.threads, 1
-
-        def session(*roles: str) -> Any:
-            return onnxruntime.InferenceSession(spec.path(*roles), options, providers=["CPUExecutionProvider"])
-
+        session = sessions(spec)
         self._config = Config.read(Path(spec.path("config")))
         self._frontend = session("frontend")
         self._weights: dict[str, Tensor] = {}
@@ -166,7 +162,7 @@ class MoonshineStreaming:
         k_cross, v_cross = self._cross_kv.run(["k_cross", "v_cross"], {"memory": memory})
         k_self = v_self = np.zeros((config.depth, 1, config.nheads, 0, config.head_dim), np.float32)
         tokens: list[int] = []
-        chances: list[float] = []
+        likely: list[float] = []
         token = config.bos_id
         while True:
             logits, k_self, v_self = self._decoder.run(
@@ -181,15 +177,9 @@ class MoonshineStreaming:
             )
             row: Floats = logits[0, -1]
             token = int(row.argmax())
-            chances.append(float(-np.log(np.exp(row - row[token]).sum())))
+            likely.append(float(-np.log(np.exp(row - row[token]).sum())))
             if token == config.eos_id or len(tokens) >= most:
                 break
             tokens.append(token)
-        return Heard(without_loops(self._text(tokens)), math.exp(sum(chances) / len(chances)) if tokens else None)
-
-    def _text(self, tokens: list[int]) -> str:
-        """Pieces are bytes of text with U+2581 for a space; what stands in angle brackets is a mark."""
-        pieces = [self._pieces[token] for token in tokens if token < len(self._pieces)]
-        marks = (piece.startswith(b"<") and piece.endswith(b">") and len(piece) > 2 for piece in pieces)
-        text = b"".join(piece for piece, mark in zip(pieces, marks, strict=True) if not mark)
-        return text.decode(errors="replace").replace("▁", " ").strip()
+        confidence = math.exp(sum(likely) / len(likely)) if tokens else None
+        return Heard(without_loops(text_of(self._pieces, tokens)), confidence)

@@ -108,7 +108,11 @@ class Family:
 
 _OFFLINE: Final = "kallglot.speech.engines.sherpa_offline"
 FAMILIES: Final[Mapping[str, Family]] = {
-    "moonshine-v2": Family(f"{_OFFLINE}:MoonshineV2", ("encoder", "decoder", "tokens|tokenizer")),
+    "moonshine-v2": Family(
+        "kallglot.speech.engines.moonshine_offline:MoonshineOffline",
+        ("encoder", "decoder", "tokens|tokenizer"),
+        ("onnxruntime",),
+    ),
     "moonshine-streaming": Family(
         "kallglot.speech.engines.moonshine_streaming:MoonshineStreaming",
         ("frontend", "encoder", "adapter", "cross_kv", "decoder_kv|decoder", "config", "tokenizer"),

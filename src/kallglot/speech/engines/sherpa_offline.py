@@ -1,4 +1,4 @@
-"""Models that hear whole utterances, run by sherpa-onnx (Apache-2.0): Moonshine v2, Parakeet, Canary, Whisper.
+"""Models that hear whole utterances, run by sherpa-onnx (Apache-2.0): Parakeet, Canary, Whisper.
 
 How each is set up: https://k2-fsa.github.io/sherpa/onnx/pretrained_models/index.html. Only for child processes: on
 some bad files sherpa-onnx ends the process it runs in.
@@ -6,17 +6,14 @@ some bad files sherpa-onnx ends the process it runs in.
 
 from __future__ import annotations
 
-import base64
 import math
-import tempfile
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any, Final
 
 import sherpa_onnx  # pyright: ignore[reportMissingTypeStubs]
 
 from kallglot.audio.levels import Floats
-from kallglot.speech.engines.decoding import MODEL_RATE, prepared, tokens_of, without_loops
+from kallglot.speech.engines.decoding import MODEL_RATE, prepared, without_loops
 from kallglot.speech.engines.recognition_models import Cadence, Heard, ModelSpec
 from kallglot.speech.engines.schedule import Job
 from kallglot.speech.languages import base
@@ -49,25 +46,6 @@ class Offline:
 
     def forget(self, stream: int) -> None:
         """It remembers nothing."""
-
-
-class MoonshineV2(Offline):
-    def __init__(self, spec: ModelSpec) -> None:
-        """``tokens`` is sherpa's text file, ``tokenizer`` Moonshine's own ``tokenizer.bin``."""
-        recognizer: Any = sherpa_onnx.OfflineRecognizer
-        encoder, decoder = spec.path("encoder"), spec.path("decoder")
-        tokens = spec.path("tokens", "tokenizer")
-        if not tokens.endswith(".bin"):
-            made = recognizer.from_moonshine_v2(encoder, decoder, tokens, num_threads=spec.threads)
-        else:
-            with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
-                text.writelines(
-                    f"{base64.b64encode(piece.replace('▁'.encode(), b' ')).decode()}\t{number}\n"
-                    for number, piece in enumerate(tokens_of(Path(tokens).read_bytes()))
-                )
-                text.flush()
-                made = recognizer.from_moonshine_v2(encoder, decoder, text.name, num_threads=spec.threads)
-        super().__init__(made)
 
 
 class Parakeet(Offline):
