@@ -77,6 +77,13 @@ def test_a_text_that_ended_early_does_not_win_by_being_short() -> None:
     assert searched(language, 4)[0].tokens == (A, B)
 
 
+def test_those_that_ended_take_nobodys_place() -> None:
+    beam = Beam(2, END, 20)
+    for _ in range(9):
+        beam.take(np.log(np.array([[0.4, 0.45, 0.1, 0.05]] * len(beam.texts), np.float32)))
+        assert len(beam.texts) == 2
+
+
 def test_what_does_not_end_is_ended() -> None:
     forever: Language = {tuple([A] * count): (0.0, 1.0, 0.0, 0.0) for count in range(50)}
     best, rows = searched(forever, 4, most=12)

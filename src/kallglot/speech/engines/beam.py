@@ -62,8 +62,6 @@ class Beam:
             elif len(self.texts) < self._width:
                 self.texts.append(text)
                 self.rows.append(row)
-            if len(self._ended) + len(self.texts) >= 2 * self._width:
-                break
 
     @property
     def over(self) -> bool:
