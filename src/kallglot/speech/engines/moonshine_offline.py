@@ -31,7 +31,7 @@ from kallglot.speech.engines.recognition_models import Cadence, Heard, ModelSpec
 from kallglot.speech.engines.schedule import Job, Urgency
 
 WIDTH: Final = 4
-"""Texts kept in mind for what will be told as final; a partial, which is soon heard anew, is the likeliest at once."""
+"""Texts kept in mind; in partials, too, as clauses of theirs are translated before the speaker pauses."""
 TAIL_S: Final = 0.8
 """Silence behind an utterance that is over; without it the model makes other words of the last ones."""
 SHORTEST: Final = 1600
@@ -62,13 +62,11 @@ class MoonshineOffline:
         self.hear(np.zeros(MODEL_RATE, np.float32), MODEL_RATE)
 
     def recognise(self, job: Job) -> Heard:
-        if job.urgency in (Urgency.FINAL, Urgency.GUESS):
-            return self.hear(job.audio, job.rate)
-        return self._hear(prepared(job.audio, job.rate), 1)
+        return self.hear(job.audio, job.rate, over=job.urgency in (Urgency.FINAL, Urgency.GUESS))
 
-    def hear(self, audio: Floats, rate: int, width: int = WIDTH) -> Heard:
-        """An utterance that is over: audio as it came, full scale 1.0, at ``rate`` Hz."""
-        tail = np.zeros(int(TAIL_S * MODEL_RATE), np.float32)
+    def hear(self, audio: Floats, rate: int, *, over: bool = True, width: int = WIDTH) -> Heard:
+        """Audio as it came, full scale 1.0, at ``rate`` Hz; whether the utterance is over, or goes on behind it."""
+        tail = np.zeros(int(TAIL_S * MODEL_RATE) if over else 0, np.float32)
         return self._hear(np.concatenate((prepared(audio, rate), tail)), width)
 
     def forget(self, stream: int) -> None:
