@@ -1,7 +1,6 @@
 """Beam search: texts that grow side by side, a token at a time, of which the likeliest is told. Pure.
 
-A decoder that takes the likeliest token each time is stuck with it where the sound was not clear; a few others kept in
-mind cost little, as what is nowhere near the best is dropped at once.
+A decoder that takes the likeliest token each time is stuck with it where the sound was not clear.
 """
 
 from __future__ import annotations

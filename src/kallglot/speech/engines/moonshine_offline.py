@@ -33,7 +33,7 @@ from kallglot.speech.engines.schedule import Job, Urgency
 WIDTH: Final = 4
 """Texts kept in mind; in partials, too, as clauses of theirs are translated before the speaker pauses."""
 TAIL_S: Final = 0.8
-"""Silence behind an utterance that is over; without it the model makes other words of the last ones."""
+"""Silence behind an utterance that is over; without it more words are wrong (docs/evaluation.md)."""
 SHORTEST: Final = 1600
 """Samples; of less than 56 ms the encoder makes no frame."""
 BEGIN: Final = 1
